@@ -1,1 +1,3 @@
-//! Keybrake.
+//! Keybrake, the server and the command line.
+
+pub mod outside;
