@@ -1,0 +1,344 @@
+//! The ledger: commands in, decisions out.
+//!
+//! A store takes all commands that arrived while its last transaction was committing, loads the
+//! rows that they touch, calls [`decide`] once, and writes what it changed in one transaction. The
+//! decision reads no clock and does no I/O, so a revocation, an expiry and a hold are decided in
+//! the same instant on every store, and [`memory`] is a full reference.
+
+mod begin;
+mod finish;
+mod issue;
+pub mod memory;
+pub mod rows;
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    budget::{Budget, Caps, Corrupt},
+    call::Event,
+    ids::{BudgetId, CallId, KeyId},
+    money::MicroUsd,
+    policy::{Policy, RunLabel},
+    refusal::Refusal,
+    time::Timestamp,
+    token::TokenHash,
+};
+use rows::{Asked, Binding, IssueBinding, Request, Rows, VaultKey, VendorAnswer};
+
+/// Something to decide.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Make a vault key and its budget.
+    Issue(Box<Issue>),
+    /// Make a vault key on an old one's budget.
+    Refresh(Refresh),
+    /// Stop a budget.
+    Revoke(KeyId),
+    /// Would a call need its price? Asked before the vendor is asked for it.
+    Peek(Box<Peek>),
+    /// Decide on a call and hold its money.
+    Begin(Box<Begin>),
+    /// Record what became of a call that was sent.
+    Finish(Box<Finish>),
+    /// End a doubt, or say why it goes on.
+    Conclude(Conclude),
+    /// Put every held call in doubt: the process that had sent it is gone.
+    Recover,
+}
+
+/// What a command was decided to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To [`Command::Issue`] and [`Command::Refresh`].
+    Issued(Result<Issued, Refusal>),
+    /// To [`Command::Revoke`].
+    Revoked(Result<Revoked, Refusal>),
+    /// To [`Command::Peek`]: whether only a price is missing.
+    Peeked(bool),
+    /// To [`Command::Begin`].
+    Begun(Box<Begun>),
+    /// To [`Command::Finish`] and [`Command::Conclude`].
+    Ended(Ended),
+    /// To [`Command::Recover`]: how many calls are in doubt by it.
+    Recovered(usize),
+}
+
+/// Makes a vault key and its budget.
+#[derive(Clone, Debug)]
+pub struct Issue {
+    /// The request's own idempotency key, if it has one.
+    pub once: Option<IssueBinding>,
+    /// The SHA-256 of the request.
+    pub fingerprint: [u8; 32],
+    /// The new key's id.
+    pub key: KeyId,
+    /// The new budget's id.
+    pub budget: BudgetId,
+    /// The SHA-256 of the new key's token.
+    pub token_hash: TokenHash,
+    /// What the key may do.
+    pub policy: Policy,
+    /// The run that it is for.
+    pub label: RunLabel,
+    /// What the run may spend.
+    pub caps: Caps,
+    /// A key from whose budget it also spends.
+    pub parent: Option<KeyId>,
+    /// How long it lives.
+    pub lives: Duration,
+}
+
+/// Makes a vault key on an old one's budget and policy, or finds the one that was made.
+#[derive(Clone, Debug)]
+pub struct Refresh {
+    /// The old key.
+    pub key: KeyId,
+    /// The new key's id.
+    pub successor: KeyId,
+    /// The SHA-256 of the new key's token.
+    pub token_hash: TokenHash,
+    /// How long it lives; as long as the old one by default.
+    pub lives: Option<Duration>,
+}
+
+/// A vault key that was issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The key.
+    pub key: VaultKey,
+    /// Its own budget.
+    pub budget: Budget,
+    /// Whether it had been issued before for the same request.
+    pub replayed: bool,
+}
+
+/// A budget that was stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// The budget, with when it was revoked and what is spent, held and in doubt.
+    pub budget: Budget,
+    /// Calls that were begun and have no answer yet, descendants' included.
+    pub in_flight: Vec<CallId>,
+    /// Calls in doubt, descendants' included.
+    pub in_doubt: Vec<CallId>,
+}
+
+/// Asks whether a call will be decided without its price.
+#[derive(Clone, Debug)]
+pub struct Peek {
+    /// The key that asks.
+    pub key: Arc<VaultKey>,
+    /// The idempotency key that the call would bind.
+    pub binding: Option<Binding>,
+}
+
+/// What a call costs at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// What is set aside.
+    pub hold: MicroUsd,
+    /// The same in the vendor's own terms.
+    pub asked: Option<Asked>,
+}
+
+/// What to do when only holds in flight stand in a call's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contention {
+    /// Say so, and record nothing: the caller waits and begins again.
+    Wait,
+    /// Refuse.
+    Refuse,
+}
+
+/// Asks for a call to be decided, and for its money to be held.
+///
+/// It carries what was found out before as results, so that the order of the checks is kept in one
+/// place: a revoked key is told so first, and a replay needs no price.
+#[derive(Clone, Debug)]
+pub struct Begin {
+    /// The call's id, if it becomes a new one.
+    pub call: CallId,
+    /// The key that asks.
+    pub key: Arc<VaultKey>,
+    /// What it asks.
+    pub request: Request,
+    /// Whether the key's policy and the vendor's definition allow it.
+    pub permit: Result<(), Refusal>,
+    /// What it costs.
+    pub quote: Result<Quote, Refusal>,
+    /// How long after the first send the vendor still deduplicates a re-send.
+    pub resend_within: Option<Duration>,
+    /// Whether our tags go into the parameters of a first send.
+    pub tagged: bool,
+    /// What to do when only holds stand in the way.
+    pub contention: Contention,
+}
+
+/// A call that was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Its money is held: send it.
+    Held(HeldCall),
+    /// It was made before: give its stored answer.
+    Replay {
+        /// This call.
+        call: CallId,
+        /// The earlier call, whose answer is stored.
+        of: CallId,
+        /// The vendor's id of what the earlier call made.
+        object_id: Option<String>,
+        /// What is left of the caps of the asking key.
+        remaining: MicroUsd,
+    },
+    /// It is refused.
+    Denied {
+        /// This call.
+        call: CallId,
+        /// Why.
+        refusal: Refusal,
+        /// What is left of the caps of the asking key.
+        remaining: MicroUsd,
+    },
+    /// Only holds stand in its way, and the caller wants to wait.
+    Contended {
+        /// The budget whose holds they are.
+        budget: BudgetId,
+    },
+}
+
+/// A call whose money is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldCall {
+    /// The call: of a re-send, the one that was first sent.
+    pub call: CallId,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// What is held.
+    pub hold: MicroUsd,
+    /// The budgets that it is held in, the call's own first.
+    pub chain: Vec<BudgetId>,
+    /// The run to tag the vendor's object with, where the first send was tagged.
+    pub tag: Option<RunLabel>,
+    /// What is left of the caps with this call's money held.
+    pub remaining: MicroUsd,
+}
+
+/// What became of a call that was sent.
+#[derive(Clone, Debug)]
+pub struct Finish {
+    /// The call.
+    pub call: CallId,
+    /// The attempt that ended. Of any other attempt, nothing is recorded.
+    pub attempt: u32,
+    /// The evidence.
+    pub event: Event,
+    /// When its first byte went out, if one did.
+    pub sent_at: Option<Timestamp>,
+    /// What the vendor said.
+    pub answer: VendorAnswer,
+    /// The sealed answer, to be given to whoever asks again.
+    pub sealed: Option<Vec<u8>>,
+}
+
+/// What a look-up or an operator found out about a call in doubt.
+#[derive(Clone, Debug)]
+pub struct Conclude {
+    /// The call.
+    pub call: CallId,
+    /// The attempt that was looked up; any, where an operator says so.
+    pub attempt: Option<u32>,
+    /// What it means for the money.
+    pub event: Event,
+    /// The earliest time since the last send at which its absence counts as evidence.
+    pub absent_after: Duration,
+    /// When the look-up began.
+    pub looked_at: Timestamp,
+    /// The vendor's id of what was found.
+    pub object_id: Option<String>,
+    /// The vendor's status, if the answer is known again.
+    pub status: Option<u16>,
+    /// What was found, or who says so and why.
+    pub note: String,
+    /// The sealed answer, if it is known again.
+    pub sealed: Option<Vec<u8>>,
+}
+
+/// Where a call's money stands after a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The command was about another state or attempt than the call is in. Nothing was recorded.
+    Ignored,
+    /// Recorded.
+    Recorded {
+        /// The name of the state that the call is in now.
+        state: &'static str,
+        /// The budgets whose money moved, so that those who wait for it can be woken.
+        chain: Vec<BudgetId>,
+    },
+}
+
+/// Decides a batch of commands, in order, on the rows that they touch.
+///
+/// An `Err` means that this command's amounts did not add up: it changed nothing, and its caller
+/// must be told that the ledger is not available.
+pub fn decide(
+    rows: &mut Rows,
+    commands: &[Command],
+    clock: Timestamp,
+) -> Vec<Result<Reply, Corrupt>> {
+    let now = rows.clock.max(clock);
+    rows.clock = now;
+    commands
+        .iter()
+        .map(|command| decide_one(rows, command, now))
+        .collect()
+}
+
+fn decide_one(rows: &mut Rows, command: &Command, now: Timestamp) -> Result<Reply, Corrupt> {
+    Ok(match command {
+        Command::Issue(issue) => Reply::Issued(issue::issue(rows, issue, now)),
+        Command::Refresh(refresh) => Reply::Issued(issue::refresh(rows, refresh, now)),
+        Command::Revoke(key) => Reply::Revoked(issue::revoke(rows, *key, now)),
+        Command::Peek(peek) => Reply::Peeked(begin::needs_quote(rows, peek, now)),
+        Command::Begin(begin) => Reply::Begun(Box::new(begin::begin(rows, begin, now)?)),
+        Command::Finish(finish) => Reply::Ended(finish::finish(rows, finish, now)?),
+        Command::Conclude(conclude) => Reply::Ended(finish::conclude(rows, conclude, now)?),
+        Command::Recover => Reply::Recovered(finish::recover(rows, now)?),
+    })
+}
+
+impl Command {
+    /// The sealed answer that this command brings, if it was recorded.
+    #[must_use]
+    pub fn answer_to_store(&self, reply: &Result<Reply, Corrupt>) -> Option<(CallId, &[u8])> {
+        let recorded = matches!(reply, Ok(Reply::Ended(Ended::Recorded { .. })));
+        let (call, sealed) = match self {
+            Self::Finish(finish) => (finish.call, finish.sealed.as_deref()),
+            Self::Conclude(conclude) => (conclude.call, conclude.sealed.as_deref()),
+            Self::Issue(_)
+            | Self::Refresh(_)
+            | Self::Revoke(_)
+            | Self::Peek(_)
+            | Self::Begin(_)
+            | Self::Recover => return None,
+        };
+        sealed.filter(|_| recorded).map(|sealed| (call, sealed))
+    }
+}
+
+/// Changes all these budgets, or none of them.
+fn change_all(
+    rows: &mut Rows,
+    chain: &[BudgetId],
+    change: impl Fn(&mut Budget) -> Result<(), Corrupt>,
+) -> Result<(), Corrupt> {
+    let changed = chain.iter().map(|id| {
+        let mut budget = rows.budgets.get(id).cloned().ok_or(Corrupt(*id))?;
+        change(&mut budget).map(|()| budget)
+    });
+    for budget in changed.collect::<Result<Vec<_>, _>>()? {
+        rows.changes.budgets.insert(budget.id);
+        rows.budgets.insert(budget.id, budget);
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! The rows that a batch of commands touches.
+//!
+//! A store loads them, [`decide`](super::decide) changes them, and the store writes what changed:
+//! that is all a store does, so that all stores behave alike.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::{
+    budget::Budget,
+    call::{Life, State},
+    ids::{BudgetId, CallId, KeyId},
+    money::MicroUsd,
+    policy::{Method, Policy, RunLabel},
+    time::Timestamp,
+    token::TokenHash,
+};
+
+/// A vault key. All but `successor` never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultKey {
+    /// Its public id.
+    pub id: KeyId,
+    /// The SHA-256 of its token.
+    pub token_hash: TokenHash,
+    /// The budgets that it spends from: its own first, the root last. Never empty.
+    pub chain: Vec<BudgetId>,
+    /// What it may do.
+    pub policy: Policy,
+    /// The run that it was issued for.
+    pub label: RunLabel,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it stops to work.
+    pub expires_at: Timestamp,
+    /// The key that a refresh made of it.
+    pub successor: Option<KeyId>,
+}
+
+impl VaultKey {
+    /// The budget that the key spends from first.
+    #[must_use]
+    pub fn budget(&self) -> Option<BudgetId> {
+        self.chain.first().copied()
+    }
+}
+
+/// An idempotency key within its vendor account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Binding {
+    /// The vendor's name.
+    pub vendor: String,
+    /// The key, as it goes to the vendor.
+    pub key: String,
+}
+
+/// The idempotency key of an issue request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IssueBinding {
+    /// The API key that asked.
+    pub issuer: String,
+    /// What it sent as `Idempotency-Key`.
+    pub key: String,
+}
+
+/// What was issued for an idempotency key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssuedOnce {
+    /// The SHA-256 of the request.
+    pub fingerprint: [u8; 32],
+    /// The key that was issued for it.
+    pub key: KeyId,
+}
+
+/// What was asked of the vendor, as the audit row has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The vendor's name.
+    pub vendor: String,
+    /// The method.
+    pub method: Method,
+    /// The path at the vendor.
+    pub path: String,
+    /// The caller's `X-Keybrake-Context`.
+    pub context: Option<String>,
+    /// The idempotency key as it goes to the vendor; `None` for a read.
+    pub idempotency_key: Option<String>,
+    /// SHA-256 over method, path and parameters: what makes two requests the same.
+    pub fingerprint: [u8; 32],
+    /// Whose money it is about, such as `cus_…`.
+    pub customer: Option<String>,
+}
+
+/// What a call was decided to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Money was held and it was sent.
+    Allowed(Life),
+    /// It was refused.
+    Denied {
+        /// The refusal's code.
+        code: String,
+        /// The refusal's message.
+        reason: String,
+    },
+    /// The stored answer of an earlier call was given.
+    Replayed {
+        /// That earlier call.
+        of: CallId,
+    },
+}
+
+/// The amount that the vendor was asked to move, in its own terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// In the currency's smallest unit.
+    pub amount: u64,
+    /// The currency's lower-case code.
+    pub currency: String,
+}
+
+/// What the vendor said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VendorAnswer {
+    /// The HTTP status.
+    pub status: Option<u16>,
+    /// The vendor's id of the request.
+    pub request_id: Option<String>,
+    /// The vendor's id of what the call made.
+    pub object_id: Option<String>,
+}
+
+/// A call: the reservation and the audit row in one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its id.
+    pub id: CallId,
+    /// When it was first begun, or refused.
+    pub at: Timestamp,
+    /// The key that asked.
+    pub key: KeyId,
+    /// The budget that its money belongs to.
+    pub budget: BudgetId,
+    /// The run of the key that asked first: also what the vendor's object is tagged with.
+    pub label: RunLabel,
+    /// What was asked.
+    pub request: Request,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// What the vendor was asked to move.
+    pub asked: Option<Asked>,
+    /// Whether our tags went into its parameters.
+    pub tagged: bool,
+    /// How often it was sent, or was about to be.
+    pub attempt: u32,
+    /// When it was last begun: the window of its spending.
+    pub begun_at: Timestamp,
+    /// When its first byte went out, as far as is known.
+    pub sent_at: Option<Timestamp>,
+    /// When its answer came, or its doubt ended.
+    pub finished_at: Option<Timestamp>,
+    /// What the vendor said.
+    pub answer: VendorAnswer,
+    /// Spent and held of its budget after it.
+    pub cap_usage_after: MicroUsd,
+    /// Who ended its doubt and why, or what a look-up found.
+    pub note: Option<String>,
+}
+
+impl Call {
+    /// Its money, if it has any.
+    #[must_use]
+    pub const fn life(&self) -> Option<Life> {
+        match &self.verdict {
+            Verdict::Allowed(life) => Some(*life),
+            Verdict::Denied { .. } | Verdict::Replayed { .. } => None,
+        }
+    }
+
+    /// Whether it is in flight or in doubt.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.life()
+            .is_some_and(|life| matches!(life.state, State::Held | State::InDoubt))
+    }
+
+    /// The idempotency key that it binds: while it is open or settled, never once it is released.
+    #[must_use]
+    pub fn binding(&self) -> Option<Binding> {
+        let binds = self
+            .life()
+            .is_some_and(|life| life.state != State::Released);
+        let key = self.request.idempotency_key.clone().filter(|_| binds)?;
+        Some(Binding {
+            vendor: self.request.vendor.clone(),
+            key,
+        })
+    }
+}
+
+/// What a batch inserted and changed, for the store to write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Vault keys to insert or, where only the successor is new, to update.
+    pub keys: BTreeSet<KeyId>,
+    /// Budgets to insert or update.
+    pub budgets: BTreeSet<BudgetId>,
+    /// Calls to insert.
+    pub new_calls: BTreeSet<CallId>,
+    /// Calls to update.
+    pub calls: BTreeSet<CallId>,
+    /// Issue requests to remember.
+    pub issued: BTreeSet<IssueBinding>,
+}
+
+/// The rows that a batch touches. To the in-memory reference, all there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// The ledger's time: it never runs back.
+    pub clock: Timestamp,
+    /// Vault keys by id.
+    pub keys: HashMap<KeyId, VaultKey>,
+    /// Budgets by id.
+    pub budgets: HashMap<BudgetId, Budget>,
+    /// Calls by id.
+    pub calls: HashMap<CallId, Call>,
+    /// Which call has an idempotency key.
+    pub bindings: HashMap<Binding, CallId>,
+    /// What was issued for an issue request's idempotency key.
+    pub issued: HashMap<IssueBinding, IssuedOnce>,
+    /// What the batch changed.
+    pub changes: Changes,
+}
+
+impl Rows {
+    /// No rows yet, in a ledger whose time has come to `clock`.
+    #[must_use]
+    pub fn new(clock: Timestamp) -> Self {
+        Self {
+            clock,
+            keys: HashMap::new(),
+            budgets: HashMap::new(),
+            calls: HashMap::new(),
+            bindings: HashMap::new(),
+            issued: HashMap::new(),
+            changes: Changes::default(),
+        }
+    }
+
+    /// A loaded call, with the idempotency key that it binds.
+    pub fn load_call(&mut self, call: Call) {
+        if let Some(binding) = call.binding() {
+            self.bindings.insert(binding, call.id);
+        }
+        self.calls.insert(call.id, call);
+    }
+
+    /// The call that this idempotency key is bound to.
+    #[must_use]
+    pub fn bound(&self, binding: Option<&Binding>) -> Option<&Call> {
+        self.calls.get(self.bindings.get(binding?)?)
+    }
+
+    /// A budget and its ancestors, the root last; `None` where one of them is missing.
+    #[must_use]
+    pub fn chain(&self, budget: BudgetId) -> Option<Vec<BudgetId>> {
+        let mut chain = vec![budget];
+        let mut next = self.budgets.get(&budget)?.parent;
+        while let Some(parent) = next {
+            chain.push(parent);
+            next = self.budgets.get(&parent)?.parent;
+        }
+        Some(chain)
+    }
+
+    /// When the first of these budgets was revoked, if any was.
+    #[must_use]
+    pub fn revoked_at(&self, chain: &[BudgetId]) -> Option<Timestamp> {
+        chain
+            .iter()
+            .filter_map(|id| self.budgets.get(id)?.revoked_at)
+            .min()
+    }
+}

@@ -1,0 +1,480 @@
+//! What a vault key may do: its vendor, endpoints, parameters and the largest single call.
+//!
+//! Default deny: what no pattern names is refused.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    money::MicroUsd,
+    params::Params,
+    path::{self, CanonicalPath},
+    refusal::Refusal,
+};
+
+/// The most patterns of one allowlist.
+pub const MAX_ENDPOINTS: usize = 100;
+/// The longest label of a run, in characters.
+pub const MAX_LABEL: usize = 512;
+
+/// The methods that are proxied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Creates or acts.
+    Post,
+    /// Replaces.
+    Put,
+    /// Changes.
+    Patch,
+    /// Deletes.
+    Delete,
+}
+
+impl Method {
+    const ALL: [Self; 5] = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
+
+    /// The method with this name, which is case-sensitive (RFC 9110).
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == name)
+    }
+
+    /// The method's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// Whether the method only reads.
+    #[must_use]
+    pub const fn is_read(self) -> bool {
+        matches!(self, Self::Get)
+    }
+}
+
+/// A method and a path at the vendor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The method.
+    pub method: Method,
+    /// The path, without the proxy's own prefix.
+    pub path: CanonicalPath,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method.as_str(), self.path)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    Any(String),
+}
+
+/// `METHOD /path`, where `{name}` stands for one segment and a final `*` for one or more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EndpointPattern {
+    method: Method,
+    segments: Vec<Segment>,
+    open_ended: bool,
+}
+
+/// A text that is not an endpoint pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not an endpoint: write a method and a path, such as \"POST /v1/charges\"; \
+     {{name}} stands for one segment and a final * for the rest"
+)]
+pub struct InvalidPattern(String);
+
+impl EndpointPattern {
+    /// Whether this pattern names the endpoint.
+    #[must_use]
+    pub fn matches(&self, endpoint: &Endpoint) -> bool {
+        let path = endpoint.path.segments();
+        let long_enough = if self.open_ended {
+            path.len() > self.segments.len()
+        } else {
+            path.len() == self.segments.len()
+        };
+        let fits = |(segment, given): (&Segment, &String)| match segment {
+            Segment::Literal(literal) => literal == given,
+            Segment::Any(_) => true,
+        };
+        self.method == endpoint.method && long_enough && self.segments.iter().zip(path).all(fits)
+    }
+
+    /// The segment of the endpoint that stands for `{name}`.
+    #[must_use]
+    pub fn capture<'a>(&self, endpoint: &'a Endpoint, name: &str) -> Option<&'a str> {
+        let named = |segment: &Segment| matches!(segment, Segment::Any(given) if given == name);
+        let at = self.segments.iter().position(named)?;
+        endpoint.path.segments().get(at).map(String::as_str)
+    }
+}
+
+impl FromStr for EndpointPattern {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
+        let invalid = || InvalidPattern(text.chars().take(200).collect());
+        let (method, path) = text.split_once(' ').ok_or_else(invalid)?;
+        let method = Method::parse(method).ok_or_else(invalid)?;
+        let (path, open_ended) = match path.strip_suffix("/*") {
+            Some(prefix) => (prefix, true),
+            None => (path, false),
+        };
+        if open_ended && path.is_empty() {
+            return Ok(Self {
+                method,
+                segments: Vec::new(),
+                open_ended,
+            });
+        }
+        let rest = path.strip_prefix('/').ok_or_else(invalid)?;
+        let segments = rest
+            .split('/')
+            .map(|segment| pattern_segment(segment).ok_or_else(invalid));
+        Ok(Self {
+            method,
+            segments: segments.collect::<Result<_, _>>()?,
+            open_ended,
+        })
+    }
+}
+
+fn pattern_segment(text: &str) -> Option<Segment> {
+    let name = text
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'));
+    if let Some(name) = name {
+        let plain =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        return plain.then(|| Segment::Any(name.to_owned()));
+    }
+    if text.contains(['{', '}', '*']) {
+        return None;
+    }
+    let path = CanonicalPath::parse(&format!("/{text}")).ok()?;
+    path.segments().first().cloned().map(Segment::Literal)
+}
+
+impl fmt::Display for EndpointPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.method.as_str())?;
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(literal) => write!(f, "/{}", path::encoded(literal))?,
+                Segment::Any(name) => write!(f, "/{{{name}}}")?,
+            }
+        }
+        if self.open_ended {
+            f.write_str("/*")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl TryFrom<String> for EndpointPattern {
+    type Error = InvalidPattern;
+
+    fn try_from(text: String) -> Result<Self, InvalidPattern> {
+        text.parse()
+    }
+}
+
+impl From<EndpointPattern> for String {
+    fn from(pattern: EndpointPattern) -> Self {
+        pattern.to_string()
+    }
+}
+
+/// The name of a run, as its engine knows it: 1 to 512 characters, none of them a control.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RunLabel(String);
+
+/// A text that can't label a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a run label has 1 to {MAX_LABEL} characters and no control characters")]
+pub struct InvalidLabel;
+
+impl RunLabel {
+    /// The label as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for RunLabel {
+    type Error = InvalidLabel;
+
+    fn try_from(text: String) -> Result<Self, InvalidLabel> {
+        let length = text.chars().count();
+        if length == 0 || length > MAX_LABEL || text.chars().any(char::is_control) {
+            return Err(InvalidLabel);
+        }
+        Ok(Self(text))
+    }
+}
+
+impl From<RunLabel> for String {
+    fn from(label: RunLabel) -> Self {
+        label.0
+    }
+}
+
+/// What a vault key may do. Never changes once the key is issued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The vendor's name, as in its definition.
+    pub vendor: String,
+    /// The endpoints that may be called.
+    pub allowed_endpoints: Vec<EndpointPattern>,
+    /// The largest hold of one call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_call_usd_cap: Option<MicroUsd>,
+    /// For a named parameter, the values that it may have. It must then be given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub allowed_params: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Policy {
+    /// Whether this call is on the allowlist, with these parameters.
+    ///
+    /// # Errors
+    /// [`Refusal::EndpointNotAllowed`] or [`Refusal::ParameterNotAllowed`].
+    pub fn permit(&self, endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
+        if !self
+            .allowed_endpoints
+            .iter()
+            .any(|pattern| pattern.matches(endpoint))
+        {
+            return Err(Refusal::EndpointNotAllowed {
+                attempted: endpoint.to_string(),
+                allowed: self
+                    .allowed_endpoints
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+            });
+        }
+        let outside = self.allowed_params.iter().find(|(name, values)| {
+            let given = params.get(name);
+            params.lookalike(name).is_some() || !given.is_some_and(|value| values.contains(value))
+        });
+        match outside {
+            Some((name, _)) => Err(Refusal::ParameterNotAllowed { name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Serialize for MicroUsd {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MicroUsd {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(method: &str, path: &str) -> Endpoint {
+        Endpoint {
+            method: Method::parse(method).unwrap(),
+            path: CanonicalPath::parse(path).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_pattern_names_whole_paths() {
+        let cases = [
+            ("POST /v1/charges", "POST", "/v1/charges", true),
+            ("POST /v1/charges", "GET", "/v1/charges", false),
+            ("POST /v1/charges", "POST", "/v1/charges/ch_1", false),
+            ("POST /v1/charges", "POST", "/v1", false),
+            ("POST /v1/charges", "POST", "/v1/Charges", false),
+            ("GET /v1/charges/{id}", "GET", "/v1/charges/ch_1", true),
+            ("GET /v1/charges/{id}", "GET", "/v1/charges", false),
+            (
+                "GET /v1/charges/{id}",
+                "GET",
+                "/v1/charges/ch_1/refunds",
+                false,
+            ),
+            ("GET /v1/*", "GET", "/v1/charges", true),
+            ("GET /v1/*", "GET", "/v1/charges/ch_1/refunds", true),
+            ("GET /v1/*", "GET", "/v1", false),
+            ("GET /v1/*", "GET", "/v2/charges", false),
+            ("GET /*", "GET", "/v2/charges", true),
+            ("DELETE /a/{b}/*", "DELETE", "/a/x/y", true),
+            ("DELETE /a/{b}/*", "DELETE", "/a/x", false),
+        ];
+        for (pattern, method, path, expected) in cases {
+            let pattern: EndpointPattern = pattern.parse().unwrap();
+            assert_eq!(
+                pattern.matches(&endpoint(method, path)),
+                expected,
+                "{pattern} {method} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pattern_prints_as_it_was_written() {
+        for text in [
+            "POST /v1/charges",
+            "GET /v1/charges/{id}",
+            "PATCH /v1/*",
+            "PUT /*",
+            "DELETE /a/{b}/*",
+        ] {
+            assert_eq!(text.parse::<EndpointPattern>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn half_patterns_are_refused() {
+        for text in [
+            "",
+            "POST",
+            "/v1/charges",
+            "post /v1/charges",
+            "HEAD /v1",
+            "POST v1/charges",
+            "POST /v1//charges",
+            "POST /v1/../x",
+            "POST /v1/{}",
+            "POST /v1/{a",
+            "POST /v1/x{a}",
+            "POST /v1/*/x",
+            "POST *",
+            "POST /v1/cha*",
+            "POST  /v1",
+            "POST /v1/charges ",
+            "POST /v1/{a b}",
+        ] {
+            assert!(text.parse::<EndpointPattern>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_capture_finds_its_segment() {
+        let pattern: EndpointPattern = "POST /v1/payment_intents/{id}/confirm".parse().unwrap();
+        let given = endpoint("POST", "/v1/payment_intents/pi_1/confirm");
+        assert_eq!(pattern.capture(&given, "id"), Some("pi_1"));
+        assert_eq!(pattern.capture(&given, "v1"), None);
+    }
+
+    #[test]
+    fn only_get_reads() {
+        let reads: Vec<_> = Method::ALL.into_iter().filter(|m| m.is_read()).collect();
+        assert_eq!(reads, [Method::Get]);
+    }
+
+    #[test]
+    fn labels_are_bounded_and_printable() {
+        let label = |text: String| RunLabel::try_from(text);
+        assert!(label("é".repeat(MAX_LABEL)).is_ok());
+        for text in [
+            String::new(),
+            "x".repeat(MAX_LABEL + 1),
+            "a\nb".into(),
+            "a\u{85}b".into(),
+            "\u{0}".into(),
+        ] {
+            assert_eq!(label(text), Err(InvalidLabel));
+        }
+    }
+
+    fn policy(allowed_params: &[(&str, &[&str])]) -> Policy {
+        let values = |values: &[&str]| values.iter().map(ToString::to_string).collect();
+        Policy {
+            vendor: "stripe".into(),
+            allowed_endpoints: vec!["POST /v1/charges".parse().unwrap()],
+            per_call_usd_cap: None,
+            allowed_params: allowed_params
+                .iter()
+                .map(|(n, v)| ((*n).into(), values(v)))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_not_on_the_allowlist_is_refused_with_the_allowlist() {
+        let refused = policy(&[]).permit(&endpoint("GET", "/v1/charges"), &Params::none());
+        assert_eq!(
+            refused,
+            Err(Refusal::EndpointNotAllowed {
+                attempted: "GET /v1/charges".into(),
+                allowed: vec!["POST /v1/charges".into()],
+            })
+        );
+        assert_eq!(
+            policy(&[]).permit(&endpoint("POST", "/v1/charges"), &Params::none()),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_limited_parameter_must_be_given_with_an_allowed_value() {
+        let policy = policy(&[("customer", &["cus_1", "cus_2"])]);
+        let permit = |form: &str| {
+            policy.permit(
+                &endpoint("POST", "/v1/charges"),
+                &Params::from_form(form).unwrap(),
+            )
+        };
+        assert_eq!(permit("customer=cus_2"), Ok(()));
+        for form in [
+            "customer=cus_3",
+            "",
+            "customer[]=cus_1",
+            "Customer=cus_1",
+            "customer=cus_1&CUSTOMER=cus_3",
+        ] {
+            assert_eq!(
+                permit(form),
+                Err(Refusal::ParameterNotAllowed {
+                    name: "customer".into()
+                }),
+                "{form}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_policy_reads_back_as_it_was_stored() {
+        let mut policy = policy(&[("customer", &["cus_1"])]);
+        policy.per_call_usd_cap = MicroUsd::from_micros(1_500_000);
+        let stored = serde_json::to_string(&policy).unwrap();
+        assert_eq!(serde_json::from_str::<Policy>(&stored).unwrap(), policy);
+    }
+}
