@@ -17,3 +17,4 @@ pub mod policy;
 pub mod refusal;
 pub mod time;
 pub mod token;
+pub mod vendor;

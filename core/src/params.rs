@@ -9,6 +9,9 @@ use std::collections::HashSet;
 use percent_encoding::percent_decode_str;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::policy::Endpoint;
 
 /// The deepest nesting of a JSON body.
 const MAX_DEPTH: usize = 16;
@@ -153,6 +156,18 @@ impl Params {
             .iter()
             .map(|(given, _)| given.as_str())
             .find(|given| alike(given))
+    }
+
+    /// SHA-256 over method, path and parameters: equal for two requests that ask the same.
+    #[must_use]
+    pub fn fingerprint(&self, endpoint: &Endpoint) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(endpoint.to_string());
+        for (name, value) in self.iter() {
+            // Lengths keep `a=bc` and `ab=c` apart.
+            hash.update(format!("\n{} {}\n{name}{value}", name.len(), value.len()));
+        }
+        hash.finalize().into()
     }
 
     /// The parameters as a form.
@@ -433,6 +448,29 @@ mod tests {
         assert_eq!(params.lookalike("amount"), Some("Amount"));
         assert_eq!(params.lookalike("currency"), Some("currency[0]"));
         assert_eq!(params.lookalike("total"), None);
+    }
+
+    #[test]
+    fn a_fingerprint_tells_requests_apart() {
+        let endpoint = |path: &str| Endpoint {
+            method: crate::policy::Method::Post,
+            path: crate::path::CanonicalPath::parse(path).unwrap(),
+        };
+        let of = |path: &str, form: &str| {
+            Params::from_form(form)
+                .unwrap()
+                .fingerprint(&endpoint(path))
+        };
+        assert_eq!(of("/a", "b=1&a=2"), of("/a", "a=2&b=1"));
+        let different = [
+            of("/a", "a=bc"),
+            of("/a", "ab=c"),
+            of("/b", "a=bc"),
+            of("/a", ""),
+            of("/a", "a=b&c="),
+        ];
+        let distinct: HashSet<_> = different.iter().collect();
+        assert_eq!(distinct.len(), different.len());
     }
 
     #[test]
