@@ -1,3 +1,4 @@
 //! Keybrake, the server and the command line.
 
 pub mod outside;
+pub mod sandbox;
