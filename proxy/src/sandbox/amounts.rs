@@ -47,8 +47,17 @@ const MINIMA: &[(&str, u64)] = &[
     ("huf", 17_500),
 ];
 
-/// Three decimals, of which the last one must be zero.
-const IN_TENS: &[&str] = &["bhd", "jod", "kwd", "omr", "tnd"];
+/// Currencies whose last digits must be zero: cards cannot carry a third decimal, and two
+/// currencies are sent with decimals that they do not have.
+const MULTIPLES: &[(&str, u64)] = &[
+    ("bhd", 10),
+    ("jod", 10),
+    ("kwd", 10),
+    ("omr", 10),
+    ("tnd", 10),
+    ("isk", 100),
+    ("ugx", 100),
+];
 
 /// The currency parameter in lower case.
 pub(super) fn currency(params: &Params) -> Result<String, ApiError> {
@@ -84,12 +93,15 @@ pub(super) fn check(amount: u64, currency: &str) -> Result<(), ApiError> {
             &format!("Amount must be no more than {MAX_AMOUNT} {currency} in minor units"),
         ));
     }
-    if IN_TENS.contains(&currency) && !amount.is_multiple_of(10) {
-        return Err(
-            ApiError::invalid("Amount must be a multiple of 10 in this currency")
-                .code("invalid_charge_amount")
-                .param("amount"),
-        );
+    let step = MULTIPLES
+        .iter()
+        .find(|(code, _)| *code == currency)
+        .map_or(1, |(_, step)| *step);
+    if !amount.is_multiple_of(step) {
+        return Err(bound(
+            "invalid_charge_amount",
+            &format!("Amount must be a multiple of {step} in {currency}"),
+        ));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -79,8 +80,11 @@ pub(super) async fn serve(
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        // One connection that failed before it was accepted is no reason to end.
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, _)) = accepted else {
+            // Most likely there are no file descriptors left: some will be closed in a while.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
         if stream.set_nodelay(true).is_err() {
             continue;
         }
@@ -152,9 +156,9 @@ fn respond(reply: Reply, version: Option<HeaderValue>) -> Response {
     set("request-id", &reply.request_id);
     if let Some(key) = &reply.key {
         set("idempotency-key", key);
-    }
-    if let Some(original) = &reply.original {
-        set("original-request", original);
+        if let Some(original) = &reply.original {
+            set("original-request", original);
+        }
     }
     if reply.replayed {
         set("idempotent-replayed", "true");
