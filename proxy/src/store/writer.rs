@@ -53,7 +53,7 @@ impl Writer {
             .spawn(move || {
                 run(store, &clock, incoming);
                 // Nobody may be waiting any more: then nobody needs to hear.
-                drop(stopped.send(()));
+                stopped.send(()).ok();
             })?;
         Ok((Self { jobs }, has_stopped))
     }
@@ -141,7 +141,7 @@ fn apply(store: &mut SqliteStore, clock: &Clock, commands: &[Command], answers: 
         Err(error) => {
             tracing::error!(%error, source = ?std::error::Error::source(&error), "a batch was not committed");
             for answer in answers {
-                drop(answer.send(Err(StoreError::Stopped)));
+                answer.send(Err(StoreError::Stopped)).ok();
             }
         }
     }
