@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use keybrake_core::{
     budget::Corrupt,
-    ledger::{Command, Reply},
+    ledger::{Command, Ended, Reply},
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::{StoreError, sqlite::SqliteStore};
-use crate::outside::Clock;
+use crate::{outside::Clock, waiters::Waiters};
 
 /// The most commands of one transaction.
 const MAX_BATCH: usize = 512;
@@ -45,13 +45,14 @@ impl Writer {
     pub fn start(
         store: SqliteStore,
         clock: Clock,
+        waiters: Waiters,
     ) -> Result<(Self, oneshot::Receiver<()>), StoreError> {
         let (jobs, incoming) = mpsc::channel(4 * MAX_BATCH);
         let (stopped, has_stopped) = oneshot::channel();
         std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || {
-                run(store, &clock, incoming);
+                run(store, &clock, &waiters, incoming);
                 // Nobody may be waiting any more: then nobody needs to hear.
                 stopped.send(()).ok();
             })?;
@@ -93,7 +94,12 @@ impl Writer {
     }
 }
 
-fn run(mut store: SqliteStore, clock: &Clock, mut incoming: mpsc::Receiver<Job>) {
+fn run(
+    mut store: SqliteStore,
+    clock: &Clock,
+    waiters: &Waiters,
+    mut incoming: mpsc::Receiver<Job>,
+) {
     while let Some(first) = incoming.blocking_recv() {
         let mut commands = Vec::new();
         let mut answers = Vec::new();
@@ -117,16 +123,25 @@ fn run(mut store: SqliteStore, clock: &Clock, mut incoming: mpsc::Receiver<Job>)
             };
         }
         if !commands.is_empty() {
-            apply(&mut store, clock, &commands, answers);
+            apply(&mut store, clock, waiters, &commands, answers);
         }
     }
 }
 
-fn apply(store: &mut SqliteStore, clock: &Clock, commands: &[Command], answers: Vec<Answer>) {
+fn apply(
+    store: &mut SqliteStore,
+    clock: &Clock,
+    waiters: &Waiters,
+    commands: &[Command],
+    answers: Vec<Answer>,
+) {
     let before_commit = Instant::now();
     match store.apply(commands, clock.now()) {
         Ok(replies) => {
             for (reply, answer) in replies.into_iter().zip(answers) {
+                if let Ok(Reply::Ended(Ended::Recorded { chain, .. })) = &reply {
+                    waiters.wake(chain);
+                }
                 let decided = reply.map(|reply| Decided {
                     reply,
                     before_commit,
