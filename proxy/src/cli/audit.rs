@@ -85,10 +85,9 @@ pub(super) struct ResolveOptions {
 }
 
 /// The columns of a list: what fits a terminal and is asked for most.
-pub(super) const COLUMNS: [&str; 7] = [
-    "call_id",
+pub(super) const COLUMNS: [&str; 6] = [
     "at",
-    "path",
+    "call_id",
     "verdict",
     "state",
     "settled_usd",

@@ -193,9 +193,7 @@ async fn report(
         .get("key_id")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let budget = client
-        .ask(Method::GET, &format!("/vault/keys/{id}"), None)
-        .await?;
+    let budget = settled_budget(client, id).await?;
     let amount = |name: &str| {
         budget
             .get(name)
@@ -242,6 +240,20 @@ async fn report(
     print("The newest of the run's audit rows:");
     print(&table::show(&rows, &COLUMNS, false));
     Ok(())
+}
+
+/// The budget, once the last answer is recorded: it is given before that.
+async fn settled_budget(client: &Client, id: &str) -> anyhow::Result<Value> {
+    let path = format!("/vault/keys/{id}");
+    let mut budget = client.ask(Method::GET, &path, None).await?;
+    for _ in 0..100 {
+        if budget.get("held_usd").and_then(Value::as_str) == Some("0.00") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        budget = client.ask(Method::GET, &path, None).await?;
+    }
+    Ok(budget)
 }
 
 fn faults(sandbox: &Sandbox, name: &str) -> u64 {

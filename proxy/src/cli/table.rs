@@ -24,7 +24,11 @@ pub(super) fn show(rows: &[Value], columns: &[&str], as_json: bool) -> String {
             .map(|column| column.to_uppercase().replace('_', " ")),
     );
     for row in rows {
-        table.add_row(columns.iter().map(|column| text(row.get(*column))));
+        table.add_row(columns.iter().map(|column| match text(row.get(*column)) {
+            // To the second: a list is for finding, one row has the rest.
+            instant if *column == "at" => instant.chars().take(19).collect(),
+            text => text,
+        }));
     }
     table.to_string()
 }
