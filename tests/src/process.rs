@@ -17,11 +17,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 /// Where it can't be built.
-#[expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't start fails"
-)]
+#[expect(clippy::expect_used, reason = "a test that can't start fails")]
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -36,9 +32,10 @@ pub fn binary() -> &'static Path {
         if is_release {
             build.arg("--release");
         }
-        if !build.status().expect("cargo runs").success() {
-            panic!("keybrake does not build");
-        }
+        assert!(
+            build.status().expect("cargo runs").success(),
+            "keybrake does not build"
+        );
         profile.join("keybrake")
     })
 }
