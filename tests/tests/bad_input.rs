@@ -20,6 +20,11 @@ async fn rig() -> (Rig, Key) {
     (rig, key)
 }
 
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what can't be sent fails the test"
+)]
 /// Sends raw bytes and reads what comes back within a second of silence.
 async fn raw(rig: &Rig, request: &str) -> String {
     let mut socket = TcpStream::connect(rig.url.trim_start_matches("http://"))

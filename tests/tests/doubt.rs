@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 const CERTAIN: u32 = 1_000_000;
 
-async fn faults(rig: &Rig, faults: Faults) {
+#[expect(clippy::unwrap_used, reason = "rates that are too high fail the test")]
+fn faults(rig: &Rig, faults: Faults) {
     rig.sandbox.set_faults(faults).unwrap();
 }
 
@@ -34,11 +35,10 @@ async fn a_retry_over_a_lost_answer_is_one_charge_and_a_success() {
             answer_lost: CERTAIN,
             ..Faults::default()
         },
-    )
-    .await;
+    );
     let unknown = rig.pay(&key, "k", 100).await;
     assert_eq!((unknown.status, unknown.code()), (504, "outcome_unknown"));
-    faults(&rig, Faults::default()).await;
+    faults(&rig, Faults::default());
     let paid = rig.pay(&key, "k", 100).await;
     assert_eq!((paid.status, rig.vendor_total()), (200, 100));
     assert_eq!(row_in(&rig, &key, "settled").await["attempts"], 2);
@@ -54,10 +54,9 @@ async fn a_charge_behind_a_saved_500_is_found_by_look_up_and_replayed_as_a_succe
             error_after_charge: CERTAIN,
             ..Faults::default()
         },
-    )
-    .await;
+    );
     assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
-    faults(&rig, Faults::default()).await;
+    faults(&rig, Faults::default());
     let settled = row_in(&rig, &key, "settled").await;
     let executed = &rig.sandbox.executed().data[0];
     assert_eq!(settled["vendor_object_id"], json!(executed.object_id));
@@ -99,8 +98,7 @@ async fn charges_and_refunds_are_found_by_their_events() {
             answer_lost: CERTAIN,
             ..Faults::default()
         },
-    )
-    .await;
+    );
     let refund = format!("charge={}&amount=200", charge.text("/id"));
     assert_eq!(
         read(rig.post(&key, "/v1/refunds", "r", &refund))
@@ -121,7 +119,7 @@ async fn charges_and_refunds_are_found_by_their_events() {
     })
     .await;
     assert_eq!(shown["spent_usd"], "7.00");
-    faults(&rig, Faults::default()).await;
+    faults(&rig, Faults::default());
     let refunded = read(rig.post(&key, "/v1/refunds", "r", &refund)).await;
     assert_eq!((refunded.status, refunded.text("/object")), (200, "refund"));
     let declined = read(rig.post(&key, "/v1/charges", "d", declined)).await;
@@ -145,10 +143,9 @@ async fn a_charge_that_never_landed_is_released_only_after_it_would_be_visible()
             request_lost: CERTAIN,
             ..Faults::default()
         },
-    )
-    .await;
+    );
     assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
-    faults(&rig, Faults::default()).await;
+    faults(&rig, Faults::default());
     let looked_up = || async {
         (rig.sandbox
             .requests()
@@ -183,10 +180,9 @@ async fn a_retry_25_hours_after_a_lost_answer_is_not_sent_again() {
             error_after_charge: CERTAIN,
             ..Faults::default()
         },
-    )
-    .await;
+    );
     assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
-    faults(&rig, Faults::default()).await;
+    faults(&rig, Faults::default());
     let posts = || {
         rig.sandbox
             .requests()
@@ -213,10 +209,9 @@ async fn a_process_that_died_leaves_doubt_and_the_next_one_resolves_it() {
             answer_lost: CERTAIN,
             ..Faults::default()
         },
-    )
-    .await;
+    );
     assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
-    faults(&rig, Faults::default()).await;
+    faults(&rig, Faults::default());
     rig.stop_proxy().await;
     rig.start_proxy().await;
     row_in(&rig, &key, "settled").await;
@@ -240,8 +235,7 @@ async fn an_operators_word_ends_a_doubt_with_who_and_why() {
             request_lost: CERTAIN,
             ..Faults::default()
         },
-    )
-    .await;
+    );
     for name in ["a", "b"] {
         assert_eq!(rig.pay(&key, name, 100).await.code(), "outcome_unknown");
     }
@@ -347,10 +341,9 @@ async fn objects_carry_our_tags_and_re_sends_are_the_same_request() {
             request_lost: CERTAIN,
             ..Faults::default()
         },
-    )
-    .await;
+    );
     assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
-    faults(&rig, Faults::default()).await;
+    faults(&rig, Faults::default());
     assert_eq!(rig.pay(&sibling, "k", 100).await.status, 200);
     let sent: Vec<_> = rig
         .sandbox
