@@ -35,10 +35,22 @@ pub enum Method {
     Patch,
     /// Deletes.
     Delete,
+    /// Asks for headers only. No pattern can name it.
+    Head,
+    /// Asks what is allowed. No pattern can name it.
+    Options,
 }
 
 impl Method {
-    const ALL: [Self; 5] = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
+    const ALL: [Self; 7] = [
+        Self::Get,
+        Self::Post,
+        Self::Put,
+        Self::Patch,
+        Self::Delete,
+        Self::Head,
+        Self::Options,
+    ];
 
     /// The method with this name, which is case-sensitive (RFC 9110).
     #[must_use]
@@ -55,6 +67,8 @@ impl Method {
             Self::Put => "PUT",
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
+            Self::Head => "HEAD",
+            Self::Options => "OPTIONS",
         }
     }
 
@@ -135,7 +149,9 @@ impl FromStr for EndpointPattern {
     fn from_str(text: &str) -> Result<Self, InvalidPattern> {
         let invalid = || InvalidPattern(text.chars().take(200).collect());
         let (method, path) = text.split_once(' ').ok_or_else(invalid)?;
-        let method = Method::parse(method).ok_or_else(invalid)?;
+        let method = Method::parse(method)
+            .filter(|method| !matches!(method, Method::Head | Method::Options))
+            .ok_or_else(invalid)?;
         let (path, open_ended) = match path.strip_suffix("/*") {
             Some(prefix) => (prefix, true),
             None => (path, false),

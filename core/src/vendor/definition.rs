@@ -22,8 +22,6 @@ pub struct Definition {
     /// First path segments that are its own also without its name in front.
     #[serde(default)]
     pub own_prefixes: Vec<String>,
-    /// Where a caller's vault key may stand.
-    pub credential_from: Vec<CredentialPlace>,
     /// Where the real secret goes.
     pub credential_to: CredentialPlace,
     /// Endpoints that are refused whatever an allowlist says.
@@ -313,8 +311,6 @@ impl Definition {
             Some("its name has lower-case letters, digits and _ only")
         } else if !self.base_url.starts_with("https://") || self.base_url.ends_with('/') {
             Some("its base_url begins with https:// and has no final slash")
-        } else if self.credential_from.is_empty() {
-            Some("credential_from names no place")
         } else if !(lower(&headers.request) && lower(&headers.response) && lower(&headers.refused))
         {
             Some("header names are in lower case")
@@ -425,7 +421,6 @@ mod tests {
             ("name = \"stripe\"", "name = \"Stripe!\"", "name"),
             ("https://api.stripe.com", "http://api.stripe.com", "https"),
             ("https://api.stripe.com", "https://api.stripe.com/", "slash"),
-            ("[\"bearer\", \"basic_user\"]", "[]", "credential_from"),
             ("\"stripe-account\"", "\"Stripe-Account\"", "lower case"),
             ("currency = \"currency\"", "", "whom to ask"),
             ("window = \"24h\"", "window = \"24 hours\"", "span of time"),

@@ -1,0 +1,247 @@
+//! What every request needs: the ledger, the vendors, the keys, the clock.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use keybrake_core::{
+    ids::{CallId, KeyId},
+    ledger::{Command, Reply, rows::VaultKey},
+    refusal::Refusal,
+    token::{TokenHash, VaultToken},
+    vendor::definition::Definition,
+};
+use memchr::memmem::Finder;
+use secrecy::{ExposeSecret, SecretBox, SecretString};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    config::{Config, VendorConfig},
+    gate::InFlight,
+    outside::{Clock, Ids},
+    seal::SealKey,
+    store::{
+        StoreError,
+        reader::Readers,
+        sqlite::{Durability, SqliteStore},
+        writer::{Decided, Writer},
+    },
+    upstream::Upstream,
+    waiters::Waiters,
+};
+
+/// How many vault keys are remembered by their tokens. What is remembered never changes.
+const REMEMBERED_KEYS: usize = 10_000;
+
+/// A vendor with its secret.
+pub struct Vendor {
+    /// Its definition.
+    pub definition: Definition,
+    /// Where it is reached.
+    pub base_url: String,
+    /// Whether its objects are tagged.
+    pub tags: bool,
+    secret: Option<VendorSecret>,
+}
+
+struct VendorSecret {
+    value: SecretString,
+    finder: Finder<'static>,
+}
+
+impl Vendor {
+    /// The real secret, for the one request that carries it.
+    #[must_use]
+    pub fn secret(&self) -> Option<&SecretString> {
+        self.secret.as_ref().map(|secret| &secret.value)
+    }
+
+    /// Whether these bytes contain the real secret.
+    #[must_use]
+    pub fn leaks_into(&self, bytes: &[u8]) -> bool {
+        self.secret
+            .as_ref()
+            .is_some_and(|secret| secret.finder.find(bytes).is_some())
+    }
+
+    /// How many bytes of the secret could stand at the end of a chunk without its being seen.
+    #[must_use]
+    pub fn secret_overlap(&self) -> usize {
+        self.secret.as_ref().map_or(0, |secret| {
+            secret.value.expose_secret().len().saturating_sub(1)
+        })
+    }
+}
+
+/// Shared by all requests.
+pub struct App {
+    /// The way to the ledger.
+    pub writer: Writer,
+    /// Questions beside the ledger.
+    pub readers: Arc<Readers>,
+    /// The time.
+    pub clock: Clock,
+    /// The vendors by name.
+    pub vendors: BTreeMap<String, Arc<Vendor>>,
+    /// The way to the vendors.
+    pub upstream: Upstream,
+    /// The requests that may send something.
+    pub in_flight: InFlight,
+    /// The calls that wait for money.
+    pub waiters: Waiters,
+    /// What outlives its request.
+    pub tasks: TaskTracker,
+    /// Seals stored answers.
+    pub seal: SealKey,
+    /// How long a vendor may take to answer.
+    pub vendor_timeout: Duration,
+    /// How long a call waits for money that others hold.
+    pub contention_wait: Duration,
+    /// How long answers are kept.
+    pub answers_kept: Duration,
+    /// How callers reach this proxy, where it is configured.
+    pub public_url: Option<String>,
+    token_key: SecretBox<[u8; 32]>,
+    api_key: SecretString,
+    ids: Ids,
+    keys: quick_cache::sync::Cache<TokenHash, Arc<VaultKey>>,
+}
+
+impl App {
+    /// Opens the ledger and makes everything ready. The receiver hears when the ledger is closed.
+    pub async fn open(
+        config: Config,
+        clock: Clock,
+        durability: Durability,
+    ) -> anyhow::Result<(Arc<Self>, oneshot::Receiver<()>)> {
+        let mut store = SqliteStore::open(&config.data_dir, durability)?;
+        let master = &config.master_key;
+        let data_key = store.wrapped_key("data", || master.wrap_new_key("data"))?;
+        let token_key = store.wrapped_key("token", || master.wrap_new_key("token"))?;
+        let seal = SealKey::new(master.unwrap_key("data", &data_key)?);
+        let token_key = SecretBox::new(Box::new(master.unwrap_key("token", &token_key)?));
+        let vendors = vendors(config.vendors, &store, &seal)?;
+        let readers = Arc::new(Readers::open(&config.data_dir)?);
+        let waiters = Waiters::default();
+        let (writer, closed) = Writer::start(store, clock.clone(), waiters.clone())?;
+        if let Reply::Recovered(calls @ 1..) = writer.decide(Command::Recover).await?.reply {
+            tracing::warn!(
+                calls,
+                "calls were in flight when the last process stopped; they are in doubt and will be looked up"
+            );
+        }
+        let app = Self {
+            writer,
+            readers,
+            clock,
+            vendors,
+            upstream: Upstream::new()?,
+            in_flight: InFlight::default(),
+            waiters,
+            tasks: TaskTracker::new(),
+            seal,
+            vendor_timeout: config.vendor_timeout,
+            contention_wait: config.contention_wait,
+            answers_kept: config.answers_kept,
+            public_url: config.public_url,
+            token_key,
+            api_key: config.api_key,
+            ids: Ids::default(),
+            keys: quick_cache::sync::Cache::new(REMEMBERED_KEYS),
+        };
+        Ok((Arc::new(app), closed))
+    }
+
+    /// A number for a new id.
+    #[must_use]
+    pub fn new_id(&self) -> i64 {
+        self.ids.next(&self.clock)
+    }
+
+    /// An id for a new call.
+    #[must_use]
+    pub fn new_call(&self) -> CallId {
+        CallId::from_number(self.new_id())
+    }
+
+    /// The token of a vault key.
+    #[must_use]
+    pub fn token_of(&self, key: KeyId) -> VaultToken {
+        VaultToken::derive(self.token_key.expose_secret(), key)
+    }
+
+    /// Whether this is the admin's API key. Takes the same time wherever the two differ.
+    #[must_use]
+    pub fn is_api_key(&self, given: &str) -> bool {
+        use subtle::ConstantTimeEq;
+        self.api_key
+            .expose_secret()
+            .as_bytes()
+            .ct_eq(given.as_bytes())
+            .into()
+    }
+
+    /// Has the ledger decide; a ledger that can't is a refusal.
+    pub async fn decide(&self, command: Command) -> Result<Decided, Refusal> {
+        self.writer.decide(command).await.map_err(unavailable)
+    }
+
+    /// Asks the ledger's readers, off the async workers.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Readers) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let readers = Arc::clone(&self.readers);
+        let asked = tokio::task::spawn_blocking(move || question(&readers)).await;
+        asked
+            .map_err(|_| Refusal::LedgerUnavailable)?
+            .map_err(unavailable)
+    }
+
+    /// The vault key with this token.
+    pub async fn key_of(&self, token: &VaultToken) -> Result<Arc<VaultKey>, Refusal> {
+        let hash = token.hash();
+        if let Some(key) = self.keys.get(&hash) {
+            return Ok(key);
+        }
+        let found = self
+            .read(move |readers| readers.key_by_token(&hash))
+            .await?;
+        let key = Arc::new(found.ok_or(Refusal::InvalidKey)?);
+        self.keys.insert(hash, Arc::clone(&key));
+        Ok(key)
+    }
+}
+
+fn unavailable(error: StoreError) -> Refusal {
+    tracing::error!(%error, source = ?std::error::Error::source(&error), "the ledger is not available");
+    Refusal::LedgerUnavailable
+}
+
+/// The table that vendor secrets are sealed for.
+pub const VENDOR_SECRETS: &str = "vendor_secrets";
+
+fn vendors(
+    configs: BTreeMap<String, VendorConfig>,
+    store: &SqliteStore,
+    seal: &SealKey,
+) -> anyhow::Result<BTreeMap<String, Arc<Vendor>>> {
+    let mut stored = BTreeMap::new();
+    for (name, sealed, _) in store.vendor_secrets()? {
+        let secret = String::from_utf8(seal.open(VENDOR_SECRETS, &name, &sealed)?)?;
+        stored.insert(name, SecretString::from(secret));
+    }
+    let vendor = |(name, config): (String, VendorConfig)| {
+        let secret = config.secret.or_else(|| stored.remove(&name)).map(|value| {
+            let finder = Finder::new(value.expose_secret().as_bytes()).into_owned();
+            VendorSecret { value, finder }
+        });
+        let vendor = Vendor {
+            definition: config.definition,
+            base_url: config.base_url,
+            tags: config.tags,
+            secret,
+        };
+        (name, Arc::new(vendor))
+    };
+    Ok(configs.into_iter().map(vendor).collect())
+}

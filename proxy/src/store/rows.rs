@@ -1,0 +1,207 @@
+//! The ledger's rows as columns.
+
+use keybrake_core::{
+    budget::{Budget, Caps},
+    call::{Life, State},
+    ids::{BudgetId, CallId, KeyId},
+    ledger::rows::{Asked, Binding, Call, Request, VaultKey, VendorAnswer, Verdict},
+    money::MicroUsd,
+    policy::{Method, RunLabel},
+    time::Timestamp,
+    token::TokenHash,
+};
+use rusqlite::Row;
+use sha2::{Digest, Sha256};
+
+use super::StoreError;
+
+/// The columns of a budget, in the order that [`budget`] reads.
+pub(super) const BUDGET: &str = "id, parent, daily_cap, total_cap, anchor, window, window_spent, \
+     total_spent, in_doubt, held, revoked_at";
+
+/// The columns of a vault key, in the order that [`vault_key`] reads.
+pub(super) const VAULT_KEY: &str =
+    "k.id, k.token_hash, k.budget, k.policy, k.label, k.issued_at, k.expires_at, k.successor";
+
+/// The columns of a call, in the order that [`call`] reads.
+pub(super) const CALL: &str = "c.id, c.at, c.vault_key, c.budget, k.label, c.vendor, c.method, c.path, \
+     c.context, c.idempotency_key, c.fingerprint, c.customer, c.verdict, c.state, c.hold, c.settled, \
+     c.doubted, c.code, c.reason, c.replay_of, c.amount, c.currency, c.tagged, c.attempt, c.begun_at, \
+     c.sent_at, c.finished_at, c.vendor_status, c.request_id, c.object_id, c.cap_usage_after, c.note";
+
+/// Reads columns one after the other.
+struct Columns<'a> {
+    row: &'a Row<'a>,
+    next: usize,
+}
+
+impl Columns<'_> {
+    fn get<T: rusqlite::types::FromSql>(&mut self) -> Result<T, StoreError> {
+        let at = self.next;
+        self.next += 1;
+        Ok(self.row.get(at)?)
+    }
+
+    fn time(&mut self) -> Result<Timestamp, StoreError> {
+        self.get().map(Timestamp::from_micros)
+    }
+
+    fn money(&mut self) -> Result<MicroUsd, StoreError> {
+        self.maybe_money()?
+            .ok_or(StoreError::Unreadable("an amount is missing"))
+    }
+
+    fn maybe_money(&mut self) -> Result<Option<MicroUsd>, StoreError> {
+        let micros: Option<i64> = self.get()?;
+        let amount = |micros| u64::try_from(micros).ok().and_then(MicroUsd::from_micros);
+        micros
+            .map(|micros| amount(micros).ok_or(StoreError::Unreadable("an amount is negative")))
+            .transpose()
+    }
+
+    fn hash(&mut self) -> Result<[u8; 32], StoreError> {
+        let bytes: Vec<u8> = self.get()?;
+        bytes
+            .try_into()
+            .map_err(|_| StoreError::Unreadable("a hash does not have 32 bytes"))
+    }
+}
+
+/// An amount as a column.
+pub(super) fn micros(amount: MicroUsd) -> i64 {
+    i64::try_from(amount.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The first 64 bits of a hash of an idempotency key within its vendor: what is indexed.
+pub(super) fn binding_hash(binding: &Binding) -> i64 {
+    let hash = Sha256::new()
+        .chain_update(&binding.vendor)
+        .chain_update([0])
+        .chain_update(&binding.key);
+    let bytes = hash.finalize();
+    bytes
+        .first_chunk()
+        .map_or(0, |first| i64::from_be_bytes(*first))
+}
+
+pub(super) fn budget(row: &Row<'_>) -> Result<Budget, StoreError> {
+    let mut columns = Columns { row, next: 0 };
+    let id = BudgetId::from_number(columns.get()?);
+    let parent: Option<i64> = columns.get()?;
+    let caps = Caps::new(columns.maybe_money()?, columns.maybe_money()?);
+    Ok(Budget {
+        id,
+        parent: parent.map(BudgetId::from_number),
+        caps: caps.ok_or(StoreError::Unreadable("a budget has no cap"))?,
+        anchor: columns.time()?,
+        window: columns.get()?,
+        window_spent: columns.money()?,
+        total_spent: columns.money()?,
+        in_doubt: columns.money()?,
+        held: columns.money()?,
+        revoked_at: columns.get::<Option<i64>>()?.map(Timestamp::from_micros),
+    })
+}
+
+/// A vault key whose chain has its own budget only: the ancestors are the caller's to add.
+pub(super) fn vault_key(row: &Row<'_>) -> Result<VaultKey, StoreError> {
+    let mut columns = Columns { row, next: 0 };
+    Ok(VaultKey {
+        id: KeyId::from_number(columns.get()?),
+        token_hash: TokenHash::from_bytes(columns.hash()?),
+        chain: vec![BudgetId::from_number(columns.get()?)],
+        policy: serde_json::from_str(&columns.get::<String>()?)
+            .map_err(|_| StoreError::Unreadable("a policy is not what was written"))?,
+        label: label(columns.get()?)?,
+        issued_at: columns.time()?,
+        expires_at: columns.time()?,
+        successor: columns.get::<Option<i64>>()?.map(KeyId::from_number),
+    })
+}
+
+fn label(text: String) -> Result<RunLabel, StoreError> {
+    RunLabel::try_from(text).map_err(|_| StoreError::Unreadable("a run label is not one"))
+}
+
+pub(super) fn call(row: &Row<'_>) -> Result<Call, StoreError> {
+    let mut columns = Columns { row, next: 0 };
+    let id = CallId::from_number(columns.get()?);
+    let at = columns.time()?;
+    let key = KeyId::from_number(columns.get()?);
+    let budget = BudgetId::from_number(columns.get()?);
+    let label = label(columns.get()?)?;
+    let vendor = columns.get()?;
+    let method = Method::parse(&columns.get::<String>()?);
+    let request = Request {
+        vendor,
+        method: method.ok_or(StoreError::Unreadable("a method is not one"))?,
+        path: columns.get()?,
+        context: columns.get()?,
+        idempotency_key: columns.get()?,
+        fingerprint: columns.hash()?,
+        customer: columns.get()?,
+    };
+    let verdict = verdict(&mut columns, request.method.is_read())?;
+    let (amount, currency): (Option<i64>, Option<String>) = (columns.get()?, columns.get()?);
+    let amount = amount.and_then(|amount| u64::try_from(amount).ok());
+    Ok(Call {
+        id,
+        at,
+        key,
+        budget,
+        label,
+        request,
+        verdict,
+        asked: amount
+            .zip(currency)
+            .map(|(amount, currency)| Asked { amount, currency }),
+        tagged: columns.get()?,
+        attempt: columns.get()?,
+        begun_at: columns.time()?,
+        sent_at: columns.get::<Option<i64>>()?.map(Timestamp::from_micros),
+        finished_at: columns.get::<Option<i64>>()?.map(Timestamp::from_micros),
+        answer: VendorAnswer {
+            status: columns.get()?,
+            request_id: columns.get()?,
+            object_id: columns.get()?,
+        },
+        cap_usage_after: columns.money()?,
+        note: columns.get()?,
+    })
+}
+
+fn verdict(columns: &mut Columns<'_>, is_read: bool) -> Result<Verdict, StoreError> {
+    let verdict: String = columns.get()?;
+    let state: Option<String> = columns.get()?;
+    let (hold, settled) = (columns.maybe_money()?, columns.maybe_money()?);
+    let doubted = columns.get()?;
+    let (code, reason): (Option<String>, Option<String>) = (columns.get()?, columns.get()?);
+    let replay_of: Option<i64> = columns.get()?;
+    let state = match (state.as_deref(), settled) {
+        (Some("held"), None) => Some(State::Held),
+        (Some("in_doubt"), None) => Some(State::InDoubt),
+        (Some("released"), None) => Some(State::Released),
+        (Some("settled"), Some(amount)) => Some(State::Settled(amount)),
+        _ => None,
+    };
+    let read = match verdict.as_str() {
+        "allowed" => hold.zip(state).map(|(hold, state)| {
+            Verdict::Allowed(Life {
+                hold,
+                state,
+                doubted,
+                is_read,
+            })
+        }),
+        "denied" => code
+            .zip(reason)
+            .map(|(code, reason)| Verdict::Denied { code, reason }),
+        "replayed" => replay_of.map(|of| Verdict::Replayed {
+            of: CallId::from_number(of),
+        }),
+        _ => None,
+    };
+    read.ok_or(StoreError::Unreadable(
+        "a call's verdict does not fit its state",
+    ))
+}
