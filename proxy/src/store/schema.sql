@@ -39,7 +39,8 @@ CREATE TABLE vault_keys (
   label      TEXT NOT NULL,
   issued_at  INTEGER NOT NULL,
   expires_at INTEGER NOT NULL,
-  successor  INTEGER REFERENCES vault_keys (id)
+  -- Deferred: a refresh writes the old key before the new one.
+  successor  INTEGER REFERENCES vault_keys (id) DEFERRABLE INITIALLY DEFERRED
 ) STRICT;
 
 -- What was issued for an issue request's own idempotency key.
