@@ -72,8 +72,8 @@ impl<S: Subject> World<S> {
         }
         let ending = match self.rng.random_range(0..100) {
             0..4 => Ending::Lost,
-            4..8 => Ending::CrashBeforeCommit,
-            8..12 => Ending::CrashAfterCommit,
+            4..6 => Ending::CrashBeforeCommit,
+            6..8 => Ending::CrashAfterCommit,
             _ => Ending::Commit,
         };
         if ending == Ending::Lost {
@@ -87,10 +87,10 @@ impl<S: Subject> World<S> {
             0..5 => self.plan_issue(plan),
             5..10 => self.plan_refresh(plan),
             10..12 => self.plan_revoke(plan),
-            12..62 => self.plan_begin(plan),
-            62..80 => self.plan_finish(plan),
-            80..83 => self.plan_stale_finish(plan),
-            83..95 => self.plan_look_up(plan),
+            12..60 => self.plan_begin(plan),
+            60..86 => self.plan_finish(plan),
+            86..88 => self.plan_stale_finish(plan),
+            88..95 => self.plan_look_up(plan),
             95..97 => self.plan_operator(plan),
             _ => self.plan_peek(plan),
         }
@@ -119,8 +119,8 @@ impl<S: Subject> World<S> {
 
     fn new_order(&mut self) -> Order {
         let caps = self.rng.random_range(0..3);
-        let mut cap = |wanted: bool| wanted.then(|| self.rng.random_range(60..400));
-        let (daily, total) = (cap(caps != 0), cap(caps != 1));
+        let mut cap = |wanted: bool, most| wanted.then(|| self.rng.random_range(40..most));
+        let (daily, total) = (cap(caps != 0, 140), cap(caps != 1, 300));
         let parent = self.any_key().filter(|key| key.chain.len() < 3);
         let nested = self.rng.random_bool(0.5);
         let number = self.orders.len();
@@ -133,7 +133,7 @@ impl<S: Subject> World<S> {
                 .random_bool(0.2)
                 .then(|| self.rng.random_range(20..60)),
             parent: parent.filter(|_| nested).map(|key| key.id),
-            lives: *[HOUR, 6 * HOUR, 30 * HOUR, 7 * DAY]
+            lives: *[HOUR, 30 * HOUR, 7 * DAY, 30 * DAY]
                 .choose(&mut self.rng)
                 .unwrap(),
         };
@@ -178,6 +178,14 @@ impl<S: Subject> World<S> {
     }
 
     fn any_ask(&mut self) -> Ask {
+        let doubted = self.any_call(|stands| stands == Stands::InDoubt);
+        if let Some(call) = doubted.filter(|_| self.rng.random_bool(0.15)) {
+            let key = self.books.entries[&call].key.clone();
+            let asked = self.asks.iter().rev().find(|ask| ask.idempotency == key);
+            if let Some(ask) = asked {
+                return ask.clone();
+            }
+        }
         let recent = self.asks.len().saturating_sub(12);
         let old = self.asks[recent..].choose(&mut self.rng).cloned();
         match (old, self.rng.random_range(0..10)) {
@@ -340,11 +348,12 @@ impl<S: Subject> World<S> {
                 let micros = self.rng.random_range(0..6 * MINUTE);
                 self.pass(micros);
             }
-            50..78 => {
+            50..70 => {
                 let micros = self.rng.random_range(0..9 * HOUR);
                 self.pass(micros);
             }
-            78..88 => {
+            70..84 => self.to_a_new_window(),
+            84..90 => {
                 let micros = self.rng.random_range(20 * HOUR..50 * HOUR);
                 self.pass(micros);
             }
@@ -354,6 +363,17 @@ impl<S: Subject> World<S> {
         let skew = self.skew;
         self.say(|| format!("time, the clock {} s behind", skew / 1_000_000));
         self.check();
+    }
+
+    /// To the first minutes of some budget's next window.
+    fn to_a_new_window(&mut self) {
+        let accounts: Vec<_> = self.books.accounts.values().collect();
+        let Some(account) = accounts.choose(&mut self.rng) else {
+            return;
+        };
+        let next = account.anchor + (account.window(self.time) + 1) * DAY;
+        let micros = next - self.time + self.rng.random_range(0..10 * MINUTE);
+        self.pass(micros);
     }
 
     /// All is reported, and everything in doubt is looked up when that is evidence.

@@ -29,6 +29,8 @@ mod report;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod stores;
+#[cfg(test)]
 mod subject;
 #[cfg(test)]
 mod vendor;

@@ -7,12 +7,15 @@ use keybrake_core::ledger::memory::MemoryLedger;
 use crate::{
     claims::{Breaches, Law},
     coverage::Coverage,
+    stores::Pair,
     subject::Subject,
     world::World,
 };
 
 /// Histories in an ordinary run of the tests.
 pub(crate) const HISTORIES: u64 = 2_000;
+/// Every so many histories is run on the reference and on `SQLite` together.
+const STORED: u64 = 8;
 /// Failures that are shown with their steps.
 const SHOWN: usize = 3;
 
@@ -51,10 +54,10 @@ pub(crate) fn report() -> &'static Report {
 }
 
 fn one(seed: u64) -> Report {
-    let steps = replay(MemoryLedger::default(), seed);
+    let steps = replay(Pair::default(), seed);
     println!("history {seed}:\n{}", steps.join("\n"));
     let mut report = Report::default();
-    report.run(seed);
+    report.run_on(Pair::default, seed);
     report
 }
 
@@ -90,7 +93,17 @@ fn replay(subject: impl Subject, seed: u64) -> Vec<String> {
 
 impl Report {
     fn run(&mut self, seed: u64) {
-        let mut world = World::new(MemoryLedger::default(), seed, false);
+        if seed.is_multiple_of(STORED) {
+            self.run_on(Pair::default, seed);
+            self.coverage
+                .count("stores: histories on SQLite and in memory");
+        } else {
+            self.run_on(MemoryLedger::default, seed);
+        }
+    }
+
+    fn run_on<S: Subject>(&mut self, subject: impl Fn() -> S, seed: u64) {
+        let mut world = World::new(subject(), seed, false);
         world.run();
         self.histories += 1;
         self.coverage.merge(world.coverage);
@@ -100,7 +113,7 @@ impl Report {
                 seed,
                 breaches: world.breaches,
                 steps: if seen {
-                    replay(MemoryLedger::default(), seed)
+                    replay(subject(), seed)
                 } else {
                     Vec::new()
                 },
