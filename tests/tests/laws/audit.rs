@@ -6,6 +6,8 @@ use keybrake_core::{
     call::State,
     ids::BudgetId,
     ledger::rows::{Changes, Rows},
+    money::MicroUsd,
+    time::Timestamp,
 };
 
 use crate::{
@@ -65,13 +67,13 @@ fn adds_up(rows: &Rows, books: &Books, id: BudgetId, account: &Account, breaches
         return;
     };
     let sums = books.sums(id, None);
-    let cap = |cap: Option<keybrake_core::money::MicroUsd>| cap.map(|cap| cap.as_micros());
+    let cap = |cap: Option<MicroUsd>| cap.map(MicroUsd::as_micros);
     let constant = budget.parent == account.parent
         && cap(budget.caps.daily()) == account.daily
         && cap(budget.caps.total()) == account.total
         && budget.anchor.as_micros() == account.anchor
-        && budget.revoked_at.map(|at| at.as_micros()) == account.revoked_at;
-    let money = [budget.held, budget.total_spent, budget.in_doubt].map(|usd| usd.as_micros());
+        && budget.revoked_at.map(Timestamp::as_micros) == account.revoked_at;
+    let money = [budget.held, budget.total_spent, budget.in_doubt].map(MicroUsd::as_micros);
     let window = budget.window <= account.window(books.now)
         && budget.window_spent.as_micros() == books.spent_in(id, budget.window, None);
     let holds = constant && window && money == [sums.held, sums.spent, sums.in_doubt];

@@ -235,7 +235,7 @@ impl Books {
                 let account = self.accounts.get_mut(&budget).unwrap();
                 account.revoked_at.get_or_insert(now);
             }
-            (Command::Begin(begin), Reply::Begun(begun)) => self.post_begin(begin, begun),
+            (Command::Begin(begin), Reply::Begun(said)) => self.post_begin(begin, said),
             (Command::Finish(finish), Reply::Ended(ended)) => self.post_finish(finish, ended),
             (Command::Conclude(found), Reply::Ended(ended)) => self.post_conclude(found, ended),
             (Command::Recover, Reply::Recovered(_)) => {
@@ -253,7 +253,9 @@ impl Books {
         if issued.replayed {
             return;
         }
-        let usd = |cap: Option<keybrake_core::money::MicroUsd>| cap.map(|cap| cap.as_micros());
+        let usd = |cap: Option<keybrake_core::money::MicroUsd>| {
+            cap.map(keybrake_core::money::MicroUsd::as_micros)
+        };
         let parent = issue.parent.map(|parent| self.keys[&parent].budget);
         self.accounts.insert(
             issue.budget,
@@ -289,10 +291,10 @@ impl Books {
         let last = self.newest(refresh.key);
         let old = self.keys.get_mut(&last).unwrap();
         old.successor = Some(refresh.successor);
-        let lived = old.expires_at - old.issued_at;
+        let as_before = old.expires_at - old.issued_at;
         let expires_at = match refresh.lives {
             Some(lives) => at_end(self.now, lives),
-            None => self.now + lived,
+            None => self.now + as_before,
         };
         let new = KeyEntry {
             issued_at: self.now,
@@ -309,8 +311,8 @@ impl Books {
         std::iter::successors(Some(key), next).last().unwrap()
     }
 
-    fn post_begin(&mut self, begin: &Begin, begun: &Begun) {
-        match begun {
+    fn post_begin(&mut self, begin: &Begin, said: &Begun) {
+        match said {
             Begun::Held(held) if held.call == begin.call => self.post_hold(begin, held),
             Begun::Held(held) => {
                 let now = self.now;

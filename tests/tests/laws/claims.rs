@@ -7,6 +7,7 @@ use keybrake_core::{
     ids::{BudgetId, CallId, KeyId},
     ledger::{Begin, Begun, Command, Issued, Reply},
     refusal::Refusal,
+    time::Timestamp,
 };
 
 use crate::{
@@ -68,7 +69,7 @@ pub(crate) fn judge(
         }
     };
     match (command, reply) {
-        (Command::Begin(begin), Reply::Begun(begun)) => judge_begin(books, begin, begun, breaches),
+        (Command::Begin(begin), Reply::Begun(said)) => judge_begin(books, begin, said, breaches),
         (Command::Issue(_) | Command::Refresh(_), Reply::Issued(issued)) => {
             judge_issue(books, command, issued, breaches);
             books.post(command, reply);
@@ -90,10 +91,10 @@ pub(crate) fn judge(
     }
 }
 
-fn judge_begin(books: &mut Books, begin: &Begin, begun: &Begun, breaches: &mut Breaches) {
+fn judge_begin(books: &mut Books, begin: &Begin, said: &Begun, breaches: &mut Breaches) {
     let decision = books.decide(begin);
     let asking = books.key_chain(begin.key.id);
-    match begun {
+    match said {
         Begun::Held(held) => {
             judge_hold(books, begin, held.call, breaches);
         }
@@ -103,9 +104,9 @@ fn judge_begin(books: &mut Books, begin: &Begin, begun: &Begun, breaches: &mut B
     }
     books.post(
         &Command::Begin(Box::new(begin.clone())),
-        &Reply::Begun(Box::new(begun.clone())),
+        &Reply::Begun(Box::new(said.clone())),
     );
-    if let Begun::Held(held) = begun {
+    if let Begun::Held(held) = said {
         let budgets: Vec<_> = asking.iter().chain(&held.chain).copied().collect();
         admitted_within_caps(books, &held.chain, held.hold.as_micros(), breaches);
         claim(
@@ -115,24 +116,24 @@ fn judge_begin(books: &mut Books, begin: &Begin, begun: &Begun, breaches: &mut B
             || format!("{} is admitted on a revoked budget", held.call),
         );
     }
-    let said = format!("{decision:?}");
+    let due = format!("{decision:?}");
     let agrees = match &decision {
-        Decision::Hold => matches!(begun, Begun::Held(held) if held.call == begin.call),
-        Decision::Resend(prior) => matches!(begun, Begun::Held(held) if held.call == *prior),
+        Decision::Hold => matches!(said, Begun::Held(held) if held.call == begin.call),
+        Decision::Resend(prior) => matches!(said, Begun::Held(held) if held.call == *prior),
         Decision::Replay(_) | Decision::Contended(_) | Decision::Deny(_) => true,
     };
     let expected = books.begun(begin, decision);
-    claim(breaches, Law::Books, agrees && expected == *begun, || {
+    claim(breaches, Law::Books, agrees && expected == *said, || {
         format!(
-            "{} ought to be {said} as {expected:?}, is {begun:?}",
+            "{} ought to be {due} as {expected:?}, is {said:?}",
             begin.call
         )
     });
 }
 
 /// Whatever is admitted fits, even where a vendor's overrun is booked.
-fn admitted_within_caps(books: &Books, chain: &[BudgetId], hold: u64, breaches: &mut Breaches) {
-    for id in chain.iter().filter(|_| hold > 0) {
+fn admitted_within_caps(books: &Books, chain: &[BudgetId], asked: u64, breaches: &mut Breaches) {
+    for id in chain.iter().filter(|_| asked > 0) {
         let held = books.sums(*id, None).held;
         for (kind, cap, spent) in books.limits(*id, None) {
             claim(breaches, Law::NeverOver, spent + held <= cap, || {
@@ -188,14 +189,11 @@ fn judge_refusal(books: &Books, begin: &Begin, refusal: &Refusal, breaches: &mut
             format!("{} is told of {told:?} as its prior call", begin.call)
         });
     }
-    let holds = match refusal {
-        Refusal::IdempotencyKeyReused => {
-            bound.is_some_and(|(_, entry)| entry.fingerprint != request.fingerprint)
-        }
-        Refusal::CallInProgress => stands == Some(Stands::Held),
-        Refusal::OutcomeUnknown { .. } => stands == Some(Stands::InDoubt),
-        _ => true,
-    };
+    let other = bound.is_some_and(|(_, entry)| entry.fingerprint != request.fingerprint);
+    let refused_as = |code| refusal.code() == code;
+    let holds = (!refused_as("idempotency_key_reused") || other)
+        && (!refused_as("call_in_progress") || stands == Some(Stands::Held))
+        && (!refused_as("outcome_unknown") || stands == Some(Stands::InDoubt));
     claim(breaches, Law::OncePerKey, holds, || {
         format!(
             "{} is refused as {} beside {stands:?}",
@@ -211,21 +209,17 @@ fn judge_issue(
     issued: &Result<Issued, Refusal>,
     breaches: &mut Breaches,
 ) {
-    let (expected, chain, law) = match command {
-        Command::Issue(issue) => {
-            let chain = issue.parent.map(|key| books.key_chain(key));
-            let known = issue
-                .once
-                .as_ref()
-                .is_some_and(|once| books.issued.contains_key(&once.key));
-            let law = if known { Law::IssuedOnce } else { Law::Books };
-            (books.expect_issue(issue), chain.unwrap_or_default(), law)
-        }
-        Command::Refresh(refresh) => {
-            let chain = books.key_chain(refresh.key);
-            (books.expect_refresh(refresh), chain, Law::Books)
-        }
-        _ => return,
+    let (expected, chain, law) = if let Command::Issue(issue) = command {
+        let chain = issue.parent.map(|key| books.key_chain(key));
+        let once = issue.once.as_ref();
+        let known = once.is_some_and(|once| books.issued.contains_key(&once.key));
+        let law = if known { Law::IssuedOnce } else { Law::Books };
+        (books.expect_issue(issue), chain.unwrap_or_default(), law)
+    } else if let Command::Refresh(refresh) = command {
+        let chain = books.key_chain(refresh.key);
+        (books.expect_refresh(refresh), chain, Law::Books)
+    } else {
+        return;
     };
     let got = issued
         .as_ref()
@@ -255,7 +249,7 @@ fn judge_revoke(
     let holds = revoked.as_ref().is_ok_and(|revoked| {
         let told = &revoked.budget;
         told.id == budget
-            && told.revoked_at.map(|at| at.as_micros()) == books.accounts[&budget].revoked_at
+            && told.revoked_at.map(Timestamp::as_micros) == books.accounts[&budget].revoked_at
             && told.held.as_micros() == sums.held
             && told.total_spent.as_micros() == sums.spent
             && told.in_doubt.as_micros() == sums.in_doubt

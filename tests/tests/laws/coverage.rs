@@ -13,6 +13,7 @@ use crate::books::{Books, Stands};
 /// Each of these must be reached often in the default number of histories.
 pub(crate) const REQUIRED: &[&str] = &[
     "call: begun, held",
+    "call: begun, a write that moves nothing",
     "call: held, executed for its hold",
     "call: held, executed for less",
     "call: held, executed for more",
@@ -110,7 +111,7 @@ impl Coverage {
     /// Counts what a reply reached, given the books before it.
     pub(crate) fn reply(&mut self, books: &Books, command: &Command, reply: &Reply) {
         match (command, reply) {
-            (Command::Begin(begin), Reply::Begun(begun)) => self.begun(books, begin, begun),
+            (Command::Begin(begin), Reply::Begun(said)) => self.begun(books, begin, said),
             (Command::Finish(finish), Reply::Ended(ended)) => {
                 let entry = books.entries.get(&finish.call);
                 let (Ended::Recorded { .. }, Some(entry)) = (ended, entry) else {
@@ -168,13 +169,16 @@ impl Coverage {
         }
     }
 
-    fn begun(&mut self, books: &Books, begin: &Begin, begun: &Begun) {
+    fn begun(&mut self, books: &Books, begin: &Begin, said: &Begun) {
         let request = &begin.request;
         let key = request.idempotency_key.as_ref();
         let expired = books.now >= books.keys[&begin.key.id].expires_at;
-        match begun {
+        match said {
             Begun::Held(held) if held.call == begin.call => {
                 self.count("call: begun, held");
+                if held.hold.as_micros() == 0 && !request.method.is_read() {
+                    self.count("call: begun, a write that moves nothing");
+                }
                 let freed = |entry: &&crate::books::Entry| {
                     entry.stands == Stands::Released && key.is_some() && entry.key.as_ref() == key
                 };

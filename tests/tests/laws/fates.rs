@@ -26,7 +26,7 @@ pub(crate) fn random(rng: &mut impl Rng, sent: &Sent, overruns: bool) -> Fate {
 
 fn bill(rng: &mut impl Rng, sent: &Sent, overruns: bool) -> u64 {
     match rng.random_range(0..10) {
-        _ if sent.is_read => 0,
+        _ if sent.hold == 0 => 0,
         0..2 => rng.random_range(1..=sent.hold),
         2 if overruns => sent.hold + rng.random_range(1..=40),
         _ => sent.hold,

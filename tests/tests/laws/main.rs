@@ -15,6 +15,10 @@ mod claims;
 #[cfg(test)]
 mod coverage;
 #[cfg(test)]
+mod describe;
+#[cfg(test)]
+mod doubts;
+#[cfg(test)]
 mod expect;
 #[cfg(test)]
 mod fates;
@@ -24,6 +28,8 @@ mod history;
 mod laws;
 #[cfg(test)]
 mod make;
+#[cfg(test)]
+mod proxy;
 #[cfg(test)]
 mod report;
 #[cfg(test)]

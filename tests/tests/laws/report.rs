@@ -1,11 +1,16 @@
 //! All histories, run once for all tests.
 
-use std::{fmt::Write, sync::OnceLock, thread};
+use std::{
+    fmt::Write,
+    panic::{self, AssertUnwindSafe},
+    sync::OnceLock,
+    thread,
+};
 
 use keybrake_core::ledger::memory::MemoryLedger;
 
 use crate::{
-    claims::{Breaches, Law},
+    claims::{Breaches, Law, claim},
     coverage::Coverage,
     stores::Pair,
     subject::Subject,
@@ -81,13 +86,13 @@ fn all(histories: u64) -> Report {
             whole.merge(part.join().unwrap());
         }
     });
-    println!("{} histories reached:\n{}", whole.histories, whole.coverage);
     whole
 }
 
 fn replay(subject: impl Subject, seed: u64) -> Vec<String> {
     let mut world = World::new(subject, seed, true);
-    world.run();
+    // A history that panics still has the steps up to there.
+    let _ran = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
     world.log.unwrap_or_default()
 }
 
@@ -104,15 +109,18 @@ impl Report {
 
     fn run_on<S: Subject>(&mut self, subject: impl Fn() -> S, seed: u64) {
         let mut world = World::new(subject(), seed, false);
-        world.run();
+        let ran = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
+        claim(&mut world.breaches, Law::Books, ran.is_ok(), || {
+            "the history panicked, see above".to_owned()
+        });
         self.histories += 1;
         self.coverage.merge(world.coverage);
         if !world.breaches.is_empty() {
-            let seen = self.failures.len() < SHOWN;
+            let shown = self.failures.len() < SHOWN;
             self.failures.push(Failure {
                 seed,
                 breaches: world.breaches,
-                steps: if seen {
+                steps: if shown {
                     replay(subject(), seed)
                 } else {
                     Vec::new()

@@ -40,10 +40,10 @@ impl Bench {
     fn try_issue(&mut self, order: &Order) -> Result<Issued, Refusal> {
         let (key, budget) = (self.fresh(), self.fresh());
         let (key, budget) = (KeyId::from_number(key), BudgetId::from_number(budget));
-        match self.apply(order.issue(key, budget)) {
-            Reply::Issued(issued) => issued,
-            other => panic!("{other:?}"),
-        }
+        let Reply::Issued(issued) = self.apply(order.issue(key, budget)) else {
+            panic!("not a reply to an issue");
+        };
+        issued
     }
 
     fn issue(&mut self, order: &Order) -> Arc<VaultKey> {
@@ -59,24 +59,27 @@ impl Bench {
 
     fn begin(&mut self, ask: &Ask, key: &Arc<VaultKey>) -> Begun {
         let call = CallId::from_number(self.fresh());
-        match self.apply(Command::Begin(Box::new(ask.begin(call, key)))) {
-            Reply::Begun(begun) => *begun,
-            other => panic!("{other:?}"),
-        }
+        let command = Command::Begin(Box::new(ask.begin(call, key)));
+        let Reply::Begun(begun) = self.apply(command) else {
+            panic!("not a reply to a begin");
+        };
+        *begun
     }
 
     fn hold(&mut self, ask: &Ask, key: &Arc<VaultKey>) -> HeldCall {
-        match self.begin(ask, key) {
-            Begun::Held(held) => held,
-            other => panic!("{other:?}"),
-        }
+        let begun = self.begin(ask, key);
+        let Begun::Held(held) = begun else {
+            panic!("{begun:?}");
+        };
+        held
     }
 
     fn refused(&mut self, ask: &Ask, key: &Arc<VaultKey>) -> Refusal {
-        match self.begin(ask, key) {
-            Begun::Denied { refusal, .. } => refusal,
-            other => panic!("{other:?}"),
-        }
+        let begun = self.begin(ask, key);
+        let Begun::Denied { refusal, .. } = begun else {
+            panic!("{begun:?}");
+        };
+        refusal
     }
 
     /// The state that the call is in by this evidence.
@@ -91,10 +94,12 @@ impl Bench {
     }
 
     fn ended(&mut self, command: Command) -> &'static str {
-        match self.apply(command) {
-            Reply::Ended(Ended::Recorded { state, .. }) => state,
-            Reply::Ended(Ended::Ignored) => "ignored",
-            other => panic!("{other:?}"),
+        let Reply::Ended(ended) = self.apply(command) else {
+            panic!("not a reply to evidence");
+        };
+        match ended {
+            Ended::Recorded { state, .. } => state,
+            Ended::Ignored => "ignored",
         }
     }
 
@@ -221,7 +226,7 @@ fn law_4_a_call_in_doubt_is_not_sent_again_when_the_vendor_may_have_forgotten_it
                 bench.finish(&held, Event::Unknown);
             }
             Begun::Denied { refusal, .. } => assert_eq!((refusal, refused), (UNKNOWN, true)),
-            other => panic!("{other:?}"),
+            begun @ (Begun::Replay { .. } | Begun::Contended { .. }) => panic!("{begun:?}"),
         }
     }
 }
@@ -312,10 +317,11 @@ fn law_7_a_key_is_refreshed_once_while_its_successor_lives() {
     let key = bench.issue(&Order::capped(None, Some(10)));
     let refreshed = |bench: &mut Bench| {
         let successor = KeyId::from_number(bench.fresh());
-        match bench.apply(refresh(key.id, successor, Some(HOUR))) {
-            Reply::Issued(Ok(issued)) => (issued.key.id, issued.replayed),
-            other => panic!("{other:?}"),
-        }
+        let refreshed = bench.apply(refresh(key.id, successor, Some(HOUR)));
+        let Reply::Issued(Ok(issued)) = refreshed else {
+            panic!("{refreshed:?}");
+        };
+        (issued.key.id, issued.replayed)
     };
     let (first, made) = refreshed(&mut bench);
     assert!(!made);

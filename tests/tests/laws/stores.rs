@@ -50,7 +50,7 @@ impl Sqlite {
         files
             .map(|file| file.unwrap())
             .map(|file| (file.file_name().into_string().unwrap(), file.path()))
-            .filter(|(name, _)| !name.ends_with("-shm") && !name.ends_with(".lock"))
+            .filter(|(name, _)| !name.ends_with("-shm") && name != "keybrake.lock")
             .map(|(name, path)| (name, fs::read(path).unwrap()))
             .collect()
     }

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use keybrake_core::{
-    call::{Event, State},
+    call::Event,
     ids::{BudgetId, CallId, KeyId},
     ledger::{
-        Begin, Begun, Command, Reply,
+        Begun, Command, Reply,
         rows::{Rows, VaultKey},
     },
 };
@@ -18,14 +18,12 @@ use crate::{
     books::Books,
     claims::{Breach, Breaches, Law, claim, judge},
     coverage::Coverage,
-    fates,
-    make::{Ask, HOUR, Order, at, sealed, sent},
+    describe,
+    make::{Ask, HOUR, Order, at},
     subject::{Replies, Subject},
-    vendor::{Fate, Sent, Vendor},
+    vendor::{Sent, Vendor},
 };
 
-/// A begun call must be on the wire within this time, or not at all.
-const SEND_WITHIN: i64 = 1_000_000;
 /// A week after an arbitrary instant.
 const START: i64 = 1_700_000_000_000_000;
 
@@ -138,7 +136,7 @@ impl<S: Subject> World<S> {
     }
 
     /// Unwraps what a store answered; a failure is a disagreement.
-    fn unless_failed<T>(&mut self, result: Result<T, S::Error>) -> Option<T> {
+    pub(crate) fn unless_failed<T>(&mut self, result: Result<T, S::Error>) -> Option<T> {
         result
             .map_err(|error| {
                 let what = format!("{error:?}");
@@ -157,7 +155,7 @@ impl<S: Subject> World<S> {
         begins: Vec<(Ask, Arc<VaultKey>)>,
         ending: Ending,
     ) {
-        self.say(|| format!("{ending:?} {}", describe(batch)));
+        self.say(|| format!("{ending:?} {}", describe::batch(batch)));
         self.coverage.count(match ending {
             Ending::Commit => "ledger: batch committed",
             Ending::Lost => "ledger: batch lost without a crash",
@@ -244,31 +242,6 @@ impl<S: Subject> World<S> {
         }
     }
 
-    fn count_twins(&mut self, batch: &[Command], replies: &Replies) {
-        let held_here = |key: &Option<String>| {
-            batch
-                .iter()
-                .zip(replies)
-                .any(|(command, reply)| match (command, reply) {
-                    (Command::Begin(begin), Ok(Reply::Begun(begun))) => {
-                        begin.request.idempotency_key == *key && matches!(**begun, Begun::Held(_))
-                    }
-                    _ => false,
-                })
-        };
-        for (command, reply) in batch.iter().zip(replies) {
-            let (Command::Begin(begin), Ok(Reply::Begun(begun))) = (command, reply) else {
-                continue;
-            };
-            let key = &begin.request.idempotency_key;
-            let refused = matches!(&**begun, Begun::Denied { refusal, .. } if refusal.code() == "call_in_progress");
-            if refused && held_here(key) {
-                self.coverage
-                    .count("refused: call_in_progress within one batch");
-            }
-        }
-    }
-
     fn audit(&mut self) {
         let rows = self.subject.snapshot();
         if let Some(rows) = self.unless_failed(rows) {
@@ -298,108 +271,6 @@ impl<S: Subject> World<S> {
         }
     }
 
-    /// What the callers and the proxy do with the replies.
-    fn learn(&mut self, batch: &[Command], replies: &Replies, begins: Vec<(Ask, Arc<VaultKey>)>) {
-        let mut begins = begins.into_iter();
-        for (command, reply) in batch.iter().zip(replies) {
-            match (command, reply) {
-                (_, Ok(Reply::Issued(Ok(issued)))) => {
-                    if self.keys.iter().all(|key| key.id != issued.key.id) {
-                        self.keys.push(Arc::new(issued.key.clone()));
-                    }
-                }
-                (Command::Begin(begin), Ok(Reply::Begun(begun))) => {
-                    let asked = begins.next();
-                    self.learn_begun(begin, begun, asked);
-                }
-                (Command::Revoke(_), Ok(Reply::Revoked(Ok(revoked)))) => {
-                    self.stop_flights(revoked.budget.id);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn learn_begun(&mut self, begin: &Begin, begun: &Begun, asked: Option<(Ask, Arc<VaultKey>)>) {
-        match begun {
-            Begun::Held(held) => self.flights.push(Flight {
-                sent: sent(held.call, &begin.request, held.hold.as_micros()),
-                attempt: held.attempt,
-                begun: self.time,
-                answer: None,
-            }),
-            Begun::Contended { .. } => self.retries.extend(asked),
-            Begun::Replay { of, .. } => {
-                let told = self
-                    .books
-                    .entries
-                    .get(of)
-                    .is_some_and(|entry| !entry.by_operator);
-                let answer = self.subject.answer(*of);
-                let answer = self.unless_failed(answer).flatten();
-                let stored = !told || answer == Some(sealed(*of));
-                claim(&mut self.breaches, Law::OncePerKey, stored, || {
-                    format!("{of} has no stored answer")
-                });
-            }
-            Begun::Denied { .. } => {}
-        }
-    }
-
-    /// A revocation answers only when each begun call of its budget was sent or given up.
-    fn stop_flights(&mut self, budget: BudgetId) {
-        for index in 0..self.flights.len() {
-            let call = self.flights[index].sent.call;
-            let stopped = self
-                .books
-                .entries
-                .get(&call)
-                .is_some_and(|entry| entry.chain.contains(&budget));
-            if stopped && self.flights[index].answer.is_none() {
-                if self.rng.random_bool(0.5) {
-                    self.deliver(index);
-                } else {
-                    self.flights[index].answer = Some((Event::NotExecuted, None));
-                }
-            }
-        }
-    }
-
-    /// Sends a begun call, if it is not too late for that.
-    pub(crate) fn deliver(&mut self, index: usize) {
-        let flight = self.flights[index].clone();
-        if self.time - flight.begun > SEND_WITHIN {
-            self.coverage.count("time: unsent for too long, given up");
-            self.flights[index].answer = Some((Event::NotExecuted, None));
-            return;
-        }
-        let held = self
-            .rows
-            .calls
-            .get(&flight.sent.call)
-            .and_then(|call| Some((call.attempt, call.life()?)));
-        let holds = held.is_some_and(|(attempt, life)| {
-            attempt == flight.attempt
-                && life.state == State::Held
-                && life.hold.as_micros() == flight.sent.hold
-        });
-        claim(&mut self.breaches, Law::HoldFirst, holds, || {
-            format!("{flight:?} is sent and the committed row is {held:?}")
-        });
-        let fate = fates::random(&mut self.rng, &flight.sent, self.overruns);
-        let event = self.vendor.receive(&flight.sent, fate, self.time);
-        self.coverage
-            .count(format!("vendor: {}", fates::name(fate)));
-        self.say(|| {
-            format!(
-                "{} attempt {}: {fate:?}, so {event:?}",
-                flight.sent.call, flight.attempt
-            )
-        });
-        let sent_at = (fate != Fate::Unreachable).then_some(self.time);
-        self.flights[index].answer = Some((event, sent_at));
-    }
-
     /// True time passes.
     pub(crate) fn pass(&mut self, micros: i64) {
         self.time += micros;
@@ -411,48 +282,5 @@ impl<S: Subject> World<S> {
         let entry = &self.books.entries[&call];
         self.misreported
             .insert((entry.vendor.clone(), entry.key.clone()));
-    }
-}
-
-fn describe(batch: &[Command]) -> String {
-    let commands: Vec<_> = batch.iter().map(describe_one).collect();
-    commands.join("; ")
-}
-
-fn describe_one(command: &Command) -> String {
-    match command {
-        Command::Issue(issue) => {
-            let once = issue.once.as_ref().map(|once| once.key.as_str());
-            format!(
-                "issue {} on {} under {:?} {:?} once {once:?}",
-                issue.key, issue.budget, issue.parent, issue.caps
-            )
-        }
-        Command::Refresh(refresh) => format!("refresh {} as {}", refresh.key, refresh.successor),
-        Command::Revoke(key) => format!("revoke {key}"),
-        Command::Peek(peek) => format!("peek {} {:?}", peek.key.id, peek.binding),
-        Command::Begin(begin) => format!(
-            "begin {} by {} {:?} {:?} permit {:?} quote {:?} {:?}",
-            begin.call,
-            begin.key.id,
-            begin.request.vendor,
-            begin.request.idempotency_key,
-            begin.permit.is_ok(),
-            begin
-                .quote
-                .as_ref()
-                .map(|quote| quote.hold.as_micros())
-                .ok(),
-            begin.contention
-        ),
-        Command::Finish(finish) => format!(
-            "finish {} attempt {} {:?}",
-            finish.call, finish.attempt, finish.event
-        ),
-        Command::Conclude(found) => format!(
-            "conclude {} attempt {:?} {:?} looked at {}",
-            found.call, found.attempt, found.event, found.looked_at
-        ),
-        Command::Recover => "recover".to_owned(),
     }
 }
