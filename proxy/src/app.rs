@@ -1,6 +1,6 @@
 //! What every request needs: the ledger, the vendors, the keys, the clock.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use keybrake_core::{
     ids::{CallId, KeyId},
@@ -182,7 +182,10 @@ impl App {
 
     /// Has the ledger decide; a ledger that can't is a refusal.
     pub async fn decide(&self, command: Command) -> Result<Decided, Refusal> {
-        self.writer.decide(command).await.map_err(unavailable)
+        self.writer
+            .decide(command)
+            .await
+            .map_err(|error| unavailable(&error))
     }
 
     /// Asks the ledger's readers, off the async workers.
@@ -194,7 +197,7 @@ impl App {
         let asked = tokio::task::spawn_blocking(move || question(&readers)).await;
         asked
             .map_err(|_| Refusal::LedgerUnavailable)?
-            .map_err(unavailable)
+            .map_err(|error| unavailable(&error))
     }
 
     /// The vault key with this token.
@@ -212,8 +215,8 @@ impl App {
     }
 }
 
-fn unavailable(error: StoreError) -> Refusal {
-    tracing::error!(%error, source = ?std::error::Error::source(&error), "the ledger is not available");
+fn unavailable(error: &StoreError) -> Refusal {
+    tracing::error!(%error, source = ?std::error::Error::source(error), "the ledger is not available");
     Refusal::LedgerUnavailable
 }
 

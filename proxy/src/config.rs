@@ -250,11 +250,11 @@ fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result<Se
         .open(path)
     {
         Ok(mut file) => {
-            let made = make();
-            file.write_all(made.as_bytes())
+            let key = make();
+            file.write_all(key.as_bytes())
                 .and_then(|()| file.sync_all())?;
             tracing::warn!(path = %path.display(), "no key was given, so one was made; keep a copy of this file");
-            Ok(SecretString::from(made))
+            Ok(SecretString::from(key))
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let text = std::fs::read_to_string(path)

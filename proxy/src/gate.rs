@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU8, Ordering},
     },
     time::{Duration, Instant},
@@ -91,11 +91,17 @@ impl Gate {
     }
 }
 
-/// A request that may send something for the budgets of its chain.
-#[derive(Debug)]
+/// A request that may send something.
+#[derive(Debug, Default)]
 struct Pending {
-    /// Known once the request was begun; until then it may be any.
-    begun: OnceLock<(Vec<BudgetId>, Arc<Gate>)>,
+    /// For which budgets, and behind which gate. `None` while that is being decided: it may be any.
+    current: Mutex<Option<(Vec<BudgetId>, Arc<Gate>)>>,
+}
+
+impl Pending {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Vec<BudgetId>, Arc<Gate>)>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The requests that may send something.
@@ -116,9 +122,7 @@ impl InFlight {
     /// Enters a request, before anything is decided for it.
     #[must_use]
     pub fn enter(&self, request: CallId) -> Ticket {
-        let pending = Arc::new(Pending {
-            begun: OnceLock::new(),
-        });
+        let pending = Arc::new(Pending::default());
         self.lock().insert(request, Arc::clone(&pending));
         Ticket {
             request,
@@ -135,7 +139,7 @@ impl InFlight {
     pub async fn wait_sent(&self, budget: BudgetId, revoked: Instant) {
         let mut waiting: Vec<_> = self.lock().values().cloned().collect();
         loop {
-            waiting.retain(|pending| match pending.begun.get() {
+            waiting.retain(|pending| match &*pending.lock() {
                 Some((chain, gate)) => chain.contains(&budget) && gate.is_pending(),
                 None => Arc::strong_count(pending) > 1,
             });
@@ -148,10 +152,14 @@ impl InFlight {
 }
 
 impl Ticket {
-    /// Notes which budgets the request was begun for, and its gate.
-    pub fn begun(&self, chain: Vec<BudgetId>, gate: Arc<Gate>) {
-        // Set once: a request is begun once.
-        self.pending.begun.set((chain, gate)).ok();
+    /// Notes for which budgets the request sends something now, and behind which gate.
+    pub fn sends(&self, chain: Vec<BudgetId>, gate: Arc<Gate>) {
+        *self.pending.lock() = Some((chain, gate));
+    }
+
+    /// Notes that what the request sends next is being decided.
+    pub fn undecided(&self) {
+        *self.pending.lock() = None;
     }
 }
 
@@ -186,17 +194,17 @@ mod tests {
         let all = InFlight::default();
         let (ours, other) = (BudgetId::from_number(1), BudgetId::from_number(2));
         let elsewhere = all.enter(CallId::from_number(1));
-        elsewhere.begun(vec![other], gate(Duration::ZERO));
+        elsewhere.sends(vec![other], gate(Duration::ZERO));
         let sent = all.enter(CallId::from_number(2));
         let sent_gate = gate(Duration::ZERO);
         sent_gate.open();
-        sent.begun(vec![ours], sent_gate);
+        sent.sends(vec![ours], sent_gate);
         all.wait_sent(ours, Instant::now()).await;
 
         let undecided = all.enter(CallId::from_number(3));
         let late = all.enter(CallId::from_number(4));
         let late_gate = gate(Duration::ZERO);
-        late.begun(vec![other, ours], Arc::clone(&late_gate));
+        late.sends(vec![other, ours], Arc::clone(&late_gate));
         let waiting = tokio::spawn({
             let all = all.clone();
             async move { all.wait_sent(ours, Instant::now()).await }

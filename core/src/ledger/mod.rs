@@ -41,7 +41,7 @@ pub enum Command {
     /// Record what became of a call that was sent.
     Finish(Box<Finish>),
     /// End a doubt, or say why it goes on.
-    Conclude(Conclude),
+    Conclude(Box<Conclude>),
     /// Put every held call in doubt: the process that had sent it is gone.
     Recover,
 }

@@ -1,3 +1,4 @@
+-- References are checked at the commit: a batch may write its rows in any order.
 -- Money is in micro-dollars, time in microseconds after 1970. Ids grow with time.
 
 CREATE TABLE meta (
@@ -19,7 +20,7 @@ CREATE TABLE vendor_secrets (
 
 CREATE TABLE budgets (
   id           INTEGER PRIMARY KEY,
-  parent       INTEGER REFERENCES budgets (id),
+  parent       INTEGER REFERENCES budgets (id) DEFERRABLE INITIALLY DEFERRED,
   daily_cap    INTEGER,
   total_cap    INTEGER,
   anchor       INTEGER NOT NULL,
@@ -39,7 +40,6 @@ CREATE TABLE vault_keys (
   label      TEXT NOT NULL,
   issued_at  INTEGER NOT NULL,
   expires_at INTEGER NOT NULL,
-  -- Deferred: a refresh writes the old key before the new one.
   successor  INTEGER REFERENCES vault_keys (id) DEFERRABLE INITIALLY DEFERRED
 ) STRICT;
 

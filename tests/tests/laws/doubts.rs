@@ -60,7 +60,7 @@ impl<S: Subject> World<S> {
         let attempt = entry.attempt - u32::from(stale);
         // Both ends of this time are of one clock: a step of it in between is not modelled.
         let looked_at = entry.begun_at + (self.time - self.begun[&call]);
-        Command::Conclude(conclude(call, Some(attempt), event, looked_at))
+        conclude(call, Some(attempt), event, looked_at)
     }
 
     pub(crate) fn plan_operator(&mut self, plan: &mut Plan) {
@@ -82,7 +82,6 @@ impl<S: Subject> World<S> {
             };
             self.misreport(call);
         }
-        let found = conclude(call, None, event, self.time);
-        plan.commands.push(Command::Conclude(found));
+        plan.commands.push(conclude(call, None, event, self.time));
     }
 }

@@ -219,9 +219,9 @@ pub(crate) fn conclude(
     attempt: Option<u32>,
     event: Event,
     looked_at: i64,
-) -> Conclude {
+) -> Command {
     let found = matches!(event, Event::Found(_));
-    Conclude {
+    Command::Conclude(Box::new(Conclude {
         call,
         attempt,
         event,
@@ -231,7 +231,7 @@ pub(crate) fn conclude(
         status: found.then_some(200),
         note: format!("{event:?}"),
         sealed: found.then(|| sealed(call)),
-    }
+    }))
 }
 
 /// The vendor's id of what a call made.

@@ -90,7 +90,7 @@ impl Bench {
 
     fn look_up(&mut self, held: &HeldCall, event: Event) -> &'static str {
         let found = conclude(held.call, Some(held.attempt), event, self.now);
-        self.ended(Command::Conclude(found))
+        self.ended(found)
     }
 
     fn ended(&mut self, command: Command) -> &'static str {

@@ -1,0 +1,35 @@
+# The two commands of the README are `make demo` and `make test`.
+
+CARGO ?= cargo
+
+.PHONY: demo test tools bench mutants check
+
+## See it work: 200 charges against a $50 cap, at a vendor that loses answers.
+demo:
+	$(CARGO) run --quiet --release --locked --package keybrake -- demo $(ARGS)
+
+## Install what the tests need under target/, and run them all.
+test: tools
+	$(CARGO) build --locked --package keybrake
+	$(CARGO) test --locked --workspace --no-fail-fast -- --include-ignored
+
+tools:
+	tests/install.sh
+
+## What a call costs: nginx's proxy_pass and keybrake before the same upstream, in one run.
+bench: tools
+	$(CARGO) build --release --locked --package keybrake
+	tests/bench/run.sh target/release/keybrake
+
+## Change core's money paths in many small ways: a test must notice each.
+mutants:
+	cargo mutants --package keybrake-core \
+	  --file core/src/money.rs --file core/src/budget.rs --file core/src/call.rs \
+	  --file 'core/src/ledger/*.rs' --file core/src/policy.rs
+
+## What CI runs before the tests.
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	cargo deny --log-level error check licenses bans sources

@@ -1,0 +1,65 @@
+//! `keybrake serve`
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use super::asked_to_stop;
+use crate::{
+    app::App,
+    config::{Config, environment},
+    outside::Clock,
+    server,
+    store::sqlite::Durability,
+};
+
+pub(super) async fn run() -> anyhow::Result<()> {
+    start_logs("info");
+    let config = Config::load(&environment)?;
+    // Taken before anything listens, so that no signal is lost.
+    let stop = tokio::spawn(asked_to_stop());
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("can't listen on {}", config.listen))?;
+    let durability = durability();
+    let (app, closed) = App::open(config, Clock::default(), durability).await?;
+    for (name, vendor) in &app.vendors {
+        if vendor.secret().is_none() {
+            tracing::warn!(vendor = %name, "has no secret yet: set it with `keybrake vendor set`, then start again");
+        }
+    }
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    server::serve(app, closed, listener, async {
+        stop.await.unwrap_or_default();
+    })
+    .await
+}
+
+/// Every commit is on the disk before its call is sent. A test breaks this on purpose, to see that
+/// it would notice.
+fn durability() -> Durability {
+    match environment("KEYBRAKE_UNSAFE_SYNCHRONOUS").as_deref() {
+        Some("normal") => {
+            tracing::error!(
+                "KEYBRAKE_UNSAFE_SYNCHRONOUS=normal: a power cut can undo holds; never use this with money"
+            );
+            Durability::Relaxed
+        }
+        Some(_) | None => Durability::Full,
+    }
+}
+
+/// Logs to standard error, as JSON where `KEYBRAKE_LOG_FORMAT=json`, by `KEYBRAKE_LOG`'s filter.
+pub(super) fn start_logs(default: &str) {
+    let filter =
+        EnvFilter::try_new(environment("KEYBRAKE_LOG").unwrap_or_else(|| default.to_owned()));
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(default));
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if environment("KEYBRAKE_LOG_FORMAT").as_deref() == Some("json") {
+        logs.json().init();
+    } else {
+        logs.with_ansi(false).init();
+    }
+}

@@ -1,0 +1,7 @@
+//! The `keybrake` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keybrake::cli::run()
+}

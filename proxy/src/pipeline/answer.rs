@@ -1,0 +1,303 @@
+//! What a caller is told: a refusal, the vendor's answer, or a stored one.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
+};
+use http_body::Frame;
+use hyper::body::Incoming;
+use keybrake_core::{ids::CallId, money::MicroUsd, refusal::Refusal, time::Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::{App, Vendor},
+    seal::SealKey,
+};
+
+/// The table that stored answers are sealed for.
+const ANSWERS: &str = "answers";
+
+/// What is ours in every proxied answer.
+pub(super) struct Ours {
+    pub(super) call: CallId,
+    pub(super) remaining: MicroUsd,
+    pub(super) expires_at: Timestamp,
+}
+
+impl Ours {
+    fn add_to(&self, headers: &mut HeaderMap) {
+        insert(headers, "x-keybrake-call-id", &self.call.to_string());
+        insert(
+            headers,
+            "x-keybrake-remaining-usd",
+            &self.remaining.to_string(),
+        );
+        insert(
+            headers,
+            "x-keybrake-expires-at",
+            &self.expires_at.to_string(),
+        );
+        // A vendor's page must not run as ours.
+        headers.insert(
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("sandbox; default-src 'none'"),
+        );
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// A refusal as every SDK can read it.
+#[must_use]
+pub fn refuse(refusal: &Refusal, call: Option<CallId>) -> Response<Body> {
+    let mut response = Response::new(Body::from(refusal.body(call).to_string()));
+    *response.status_mut() =
+        StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in refusal.headers() {
+        insert(headers, name, value);
+    }
+    if refusal.status() == 401 {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// A refusal of a call that has an audit row.
+pub(super) fn refuse_ours(refusal: &Refusal, ours: &Ours) -> Response<Body> {
+    let mut response = refuse(refusal, Some(ours.call));
+    ours.add_to(response.headers_mut());
+    response
+}
+
+/// A vendor's answer as it is passed on, and kept for replays.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct StoredAnswer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+/// What stands before the body of a stored answer.
+#[derive(Serialize, Deserialize)]
+struct StoredHead {
+    status: u16,
+    headers: Vec<(String, String)>,
+}
+
+impl StoredAnswer {
+    /// What passes of a vendor's answer.
+    pub(crate) fn passing(vendor: &Vendor, status: u16, headers: &HeaderMap, body: Bytes) -> Self {
+        let pass = |name: &String| {
+            let value = headers.get(name.as_str())?.to_str().ok()?;
+            (!vendor.leaks_into(value.as_bytes())).then(|| (name.clone(), value.to_owned()))
+        };
+        let headers = vendor
+            .definition
+            .headers
+            .response
+            .iter()
+            .filter_map(pass)
+            .collect();
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// An answer that was found again by a look-up.
+    pub(crate) fn found(status: u16, body: Bytes) -> Self {
+        let json = ("content-type".to_owned(), "application/json".to_owned());
+        Self {
+            status,
+            headers: vec![json],
+            body,
+        }
+    }
+
+    /// Seals the answer for its call.
+    pub(crate) fn seal(&self, key: &SealKey, call: CallId) -> Vec<u8> {
+        let head = StoredHead {
+            status: self.status,
+            headers: self.headers.clone(),
+        };
+        // Numbers and strings always serialize.
+        let head = serde_json::to_vec(&head).unwrap_or_default();
+        let length = u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes();
+        key.seal(
+            ANSWERS,
+            &call.to_string(),
+            &[&length[..], &head, &self.body].concat(),
+        )
+    }
+
+    fn open(key: &SealKey, call: CallId, sealed: &[u8]) -> Option<Self> {
+        let opened = key.open(ANSWERS, &call.to_string(), sealed).ok()?;
+        let (length, rest) = opened.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (head, body) = rest.split_at_checked(length)?;
+        let StoredHead { status, headers } = serde_json::from_slice(head).ok()?;
+        Some(Self {
+            status,
+            headers,
+            body: Bytes::copy_from_slice(body),
+        })
+    }
+
+    /// The answer to a caller.
+    pub(super) fn respond(self, ours: &Ours) -> Response<Body> {
+        respond(self.status, self.headers, Body::from(self.body), ours)
+    }
+}
+
+fn respond(status: u16, passing: Vec<(String, String)>, body: Body, ours: &Ours) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let headers = response.headers_mut();
+    for (name, value) in passing {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
+    }
+    ours.add_to(headers);
+    response
+}
+
+/// The stored answer of an earlier call.
+pub(super) async fn replay(
+    app: &App,
+    vendor: &Vendor,
+    of: CallId,
+    object_id: Option<String>,
+    ours: &Ours,
+) -> Response<Body> {
+    let sealed = match app.read(move |readers| readers.answer(of)).await {
+        Ok(sealed) => sealed,
+        Err(refusal) => return refuse_ours(&refusal, ours),
+    };
+    let stored = sealed.and_then(|sealed| StoredAnswer::open(&app.seal, of, &sealed));
+    let Some(mut stored) = stored else {
+        return refuse_ours(
+            &Refusal::AnswerPruned {
+                vendor_object_id: object_id,
+            },
+            ours,
+        );
+    };
+    let marker = vendor
+        .definition
+        .idempotency
+        .as_ref()
+        .and_then(|idempotency| idempotency.replayed_header.clone());
+    stored
+        .headers
+        .extend(marker.map(|name| (name, "true".to_owned())));
+    let mut response = stored.respond(ours);
+    insert(response.headers_mut(), "x-keybrake-replayed", "true");
+    response
+}
+
+/// A read's answer, passed on as it comes. It is cut off where it contains our secret.
+pub(super) fn stream(
+    vendor: &Arc<Vendor>,
+    status: u16,
+    headers: &HeaderMap,
+    body: Incoming,
+    ours: &Ours,
+) -> Response<Body> {
+    let passing = StoredAnswer::passing(vendor, status, headers, Bytes::new()).headers;
+    let scanned = Scanned {
+        vendor: Arc::clone(vendor),
+        body: Some(body),
+        tail: BytesMut::new(),
+    };
+    respond(status, passing, Body::new(scanned), ours)
+}
+
+/// A body in which our secret is looked for, also across the borders of its chunks.
+struct Scanned {
+    vendor: Arc<Vendor>,
+    body: Option<Incoming>,
+    /// What could be the beginning of the secret, and is not passed on yet.
+    tail: BytesMut,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the vendor's answer was cut off")]
+struct CutOff;
+
+impl http_body::Body for Scanned {
+    type Data = Bytes;
+    type Error = CutOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        loop {
+            let Some(body) = self.body.as_mut() else {
+                return Poll::Ready(None);
+            };
+            let data = match ready!(Pin::new(body).poll_frame(context)) {
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                Some(Err(_)) => return Poll::Ready(Some(Err(CutOff))),
+                None => {
+                    self.body = None;
+                    let last = self.tail.split().freeze();
+                    return Poll::Ready((!last.is_empty()).then(|| Ok(Frame::data(last))));
+                }
+            };
+            self.tail.extend_from_slice(&data);
+            if self.vendor.leaks_into(&self.tail) {
+                self.body = None;
+                tracing::error!("a vendor's answer contained our secret and was cut off");
+                return Poll::Ready(Some(Err(CutOff)));
+            }
+            let passes = self.tail.len().saturating_sub(self.vendor.secret_overlap());
+            if passes > 0 {
+                let chunk = self.tail.split_to(passes).freeze();
+                return Poll::Ready(Some(Ok(Frame::data(chunk))));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_answer_reads_back_for_its_call_only() {
+        let key = SealKey::new([1; 32]);
+        let stored = StoredAnswer {
+            status: 402,
+            headers: vec![("request-id".into(), "req_1".into())],
+            body: Bytes::from_static(b"{}\x00\xff"),
+        };
+        let sealed = stored.seal(&key, CallId::from_number(1));
+        assert_eq!(
+            StoredAnswer::open(&key, CallId::from_number(1), &sealed),
+            Some(stored)
+        );
+        assert_eq!(
+            StoredAnswer::open(&key, CallId::from_number(2), &sealed),
+            None
+        );
+    }
+}

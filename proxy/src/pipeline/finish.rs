@@ -1,0 +1,193 @@
+//! What became of it? Records the evidence, and answers.
+//!
+//! The record is queued before the answer goes out, and it is never given up: while the ledger
+//! fails it is tried again, and if the process dies the call is in doubt. Where the vendor
+//! deduplicates, the answer does not wait for the record's commit: a crash in between leaves a
+//! call in doubt, which a retry or a look-up resolves. Where it does not, it waits.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{HeaderMap, Response};
+use keybrake_core::{
+    call::Event,
+    ledger::{self, Command},
+    refusal::Refusal,
+    vendor::outcome::{Answer, Outcome},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    answer::{self, Ours, StoredAnswer},
+    begin::Held,
+    forward::{Exchange, VendorAnswer},
+};
+use crate::{app::App, upstream::NoAnswer};
+
+/// The longest pause before a record is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Records what came back for a call and answers its caller.
+pub(super) async fn finish(app: &App, exchange: Exchange, sender: oneshot::Sender<Response<Body>>) {
+    let Exchange { held, answer } = exchange;
+    let outcome = outcome(&held, &answer);
+    let record = record(app, &held, &answer, &outcome);
+    tracing::info!(call = %held.call.call, attempt = held.call.attempt, status = record.answer.status, event = ?outcome.event, "answered");
+    let deduplicates = held.target.vendor.definition.idempotency.is_some();
+    let queued = app
+        .writer
+        .queue(Command::Finish(Box::new(record.clone())))
+        .await;
+    let reply = reply(&held, answer, &outcome);
+    if deduplicates {
+        // A client that hung up does not hear it: its retry gets the stored answer.
+        sender.send(reply).ok();
+        commit(app, record, queued).await;
+    } else {
+        commit(app, record, queued).await;
+        sender.send(reply).ok();
+    }
+}
+
+type Queued = Result<
+    oneshot::Receiver<Result<crate::store::writer::Decided, crate::store::StoreError>>,
+    crate::store::StoreError,
+>;
+
+/// Waits for the record's commit, and tries again until there is one.
+async fn commit(app: &App, record: ledger::Finish, queued: Queued) {
+    let mut committed = match queued {
+        Ok(receiver) => receiver.await.is_ok_and(|decided| decided.is_ok()),
+        Err(_) => false,
+    };
+    let mut pause = Duration::from_millis(50);
+    while !committed {
+        tracing::error!(call = %record.call, "what became of a call is not recorded yet; trying again");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        committed = app
+            .writer
+            .decide(Command::Finish(Box::new(record.clone())))
+            .await
+            .is_ok();
+    }
+}
+
+fn outcome(held: &Held, answer: &VendorAnswer) -> Outcome {
+    let target = &held.target;
+    let answer = match answer {
+        VendorAnswer::None(NoAnswer::NotSent) => Answer::NotSent,
+        VendorAnswer::None(NoAnswer::Lost) => Answer::None,
+        VendorAnswer::Unreadable { status, .. } | VendorAnswer::Streamed { status, .. } => {
+            Answer::Unreadable { status: *status }
+        }
+        VendorAnswer::Whole { status, body, .. } => Answer::Whole {
+            status: *status,
+            body,
+        },
+    };
+    target.vendor.definition.outcome(
+        target.rule(),
+        target.endpoint.method.is_read(),
+        held.call.hold,
+        answer,
+    )
+}
+
+fn record(app: &App, held: &Held, answer: &VendorAnswer, outcome: &Outcome) -> ledger::Finish {
+    let vendor = &held.target.vendor;
+    let (status, headers) = match answer {
+        VendorAnswer::None(_) => (None, None),
+        VendorAnswer::Unreadable { status, headers }
+        | VendorAnswer::Whole {
+            status, headers, ..
+        }
+        | VendorAnswer::Streamed {
+            status, headers, ..
+        } => (Some(*status), Some(headers)),
+    };
+    let request_id = |headers: &HeaderMap| {
+        let name = vendor.definition.headers.request_id.as_deref()?;
+        let id = headers.get(name)?.to_str().ok()?;
+        (!vendor.leaks_into(id.as_bytes())).then(|| id.chars().take(200).collect())
+    };
+    let sealed = match (answer, outcome.event) {
+        (
+            VendorAnswer::Whole {
+                status,
+                headers,
+                body,
+            },
+            Event::Executed(_),
+        ) if !vendor.leaks_into(body) => {
+            let stored = StoredAnswer::passing(vendor, *status, headers, body.clone());
+            Some(stored.seal(&app.seal, held.call.call))
+        }
+        _ => None,
+    };
+    ledger::Finish {
+        call: held.call.call,
+        attempt: held.call.attempt,
+        event: outcome.event,
+        sent_at: held.gate.sent_at(),
+        answer: ledger::rows::VendorAnswer {
+            status,
+            request_id: headers.and_then(request_id),
+            object_id: outcome
+                .object_id
+                .clone()
+                .filter(|id| !vendor.leaks_into(id.as_bytes())),
+        },
+        sealed,
+    }
+}
+
+fn reply(held: &Held, answer: VendorAnswer, outcome: &Outcome) -> Response<Body> {
+    let vendor = &held.target.vendor;
+    let ours = Ours {
+        call: held.call.call,
+        remaining: held.call.remaining,
+        expires_at: held.expires_at,
+    };
+    let is_read = held.target.endpoint.method.is_read();
+    let retry_helps = vendor.definition.idempotency.is_some();
+    // A retry that was refused says nothing about the attempt before it.
+    let still_in_doubt = held.call.attempt > 1 && outcome.event == Event::NotExecuted;
+    let refusal = match &answer {
+        VendorAnswer::None(_) if is_read => Some(Refusal::VendorUnreachable),
+        _ if outcome.event == Event::Unknown || still_in_doubt => {
+            Some(Refusal::OutcomeUnknown { retry_helps })
+        }
+        VendorAnswer::None(_) => Some(Refusal::VendorUnreachable),
+        _ if outcome.secret_refused => Some(Refusal::VendorRefusedSecret),
+        VendorAnswer::Unreadable { .. } => Some(Refusal::AnswerPruned {
+            vendor_object_id: outcome.object_id.clone(),
+        }),
+        VendorAnswer::Whole { body, .. } if vendor.leaks_into(body) => {
+            Some(Refusal::AnswerWithheld)
+        }
+        VendorAnswer::Whole { .. } | VendorAnswer::Streamed { .. } => None,
+    };
+    match (refusal, answer) {
+        (Some(refusal), _) => answer::refuse_ours(&refusal, &ours),
+        (
+            None,
+            VendorAnswer::Whole {
+                status,
+                headers,
+                body,
+            },
+        ) => StoredAnswer::passing(vendor, status, &headers, body).respond(&ours),
+        (
+            None,
+            VendorAnswer::Streamed {
+                status,
+                headers,
+                body,
+            },
+        ) => answer::stream(vendor, status, &headers, body, &ours),
+        (None, VendorAnswer::None(_) | VendorAnswer::Unreadable { .. }) => {
+            answer::refuse_ours(&Refusal::VendorUnreachable, &ours)
+        }
+    }
+}

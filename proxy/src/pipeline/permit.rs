@@ -1,0 +1,350 @@
+//! May this key make this call? Reads the request into the one form that is priced and sent.
+//!
+//! What is refused here is refused by the ledger, in its order of checks, so that it has an audit
+//! row. Nothing of a request that can't be read in one way is sent.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{
+    HeaderMap,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE},
+    request::Parts,
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use keybrake_core::{
+    ledger::rows::{Request, VaultKey},
+    params::{InvalidParams, Params},
+    path::CanonicalPath,
+    policy::{Endpoint, Method},
+    refusal::Refusal,
+    vendor::definition::{Definition, Rule},
+};
+
+use super::authenticate::Caller;
+use crate::app::{App, Vendor};
+
+/// The largest request body, in bytes.
+const MAX_BODY: usize = 1024 * 1024;
+/// How long a request body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// The longest `X-Keybrake-Context`, in bytes.
+const MAX_CONTEXT: usize = 512;
+/// What is kept of a path that can't be read, in characters.
+const SHOWN_PATH: usize = 200;
+
+/// A request that was read, with whether its key may make it.
+#[must_use]
+pub(super) struct Permit {
+    pub(super) key: Arc<VaultKey>,
+    /// As the audit row has it. Its idempotency key is the caller's.
+    pub(super) request: Request,
+    /// What to call, or why not.
+    pub(super) target: Result<Target, Refusal>,
+}
+
+/// What to call.
+pub(super) struct Target {
+    pub(super) vendor: Arc<Vendor>,
+    pub(super) endpoint: Endpoint,
+    pub(super) params: Params,
+    /// The query of a read.
+    pub(super) query: Option<String>,
+    pub(super) headers: HeaderMap,
+}
+
+impl Target {
+    pub(super) fn rule(&self) -> Rule<'_> {
+        self.vendor.definition.rule(&self.endpoint)
+    }
+}
+
+/// Reads a request and checks it against the key's policy and the vendor's definition.
+pub(super) async fn permit(app: &App, caller: Caller, head: Parts, body: Body) -> Permit {
+    let key = caller.key;
+    let context = head
+        .headers
+        .get("x-keybrake-context")
+        .and_then(|value| value.to_str().ok());
+    let mut request = Request {
+        vendor: key.policy.vendor.clone(),
+        method: Method::parse(head.method.as_str()).unwrap_or(Method::Options),
+        path: head.uri.path().chars().take(SHOWN_PATH).collect(),
+        context: context
+            .filter(|text| text.len() <= MAX_CONTEXT)
+            .map(str::to_owned),
+        idempotency_key: None,
+        fingerprint: [0; 32],
+        customer: None,
+    };
+    let target = read(app, &key, &mut request, head, body).await;
+    Permit {
+        key,
+        request,
+        target,
+    }
+}
+
+async fn read(
+    app: &App,
+    key: &VaultKey,
+    request: &mut Request,
+    head: Parts,
+    body: Body,
+) -> Result<Target, Refusal> {
+    check_head(&head)?;
+    let path = CanonicalPath::parse(head.uri.path()).map_err(|_| Refusal::PathNotCanonical)?;
+    let method =
+        Method::parse(head.method.as_str()).ok_or_else(|| invalid("this method is not proxied"))?;
+    let (vendor, path) = route(app, path, key)?;
+    let endpoint = Endpoint { method, path };
+    request.path = endpoint.path.to_string();
+    let body = read_body(&head, body).await?;
+    let mut params = read_params(&head, &endpoint, &body)?;
+    let definition = &vendor.definition;
+    let own_key = lifted_key(definition, &head.headers, &mut params)?;
+    request.idempotency_key = own_key.filter(|_| !method.is_read());
+    request.fingerprint = params.fingerprint(&endpoint);
+    if let Rule::Priced(priced) = definition.rule(&endpoint) {
+        request.customer = priced
+            .customer
+            .as_deref()
+            .and_then(|name| params.get(name))
+            .map(str::to_owned);
+    }
+    refuse_headers(definition, &head.headers)?;
+    definition.permit(&key.policy, &endpoint, &params)?;
+    let query = head
+        .uri
+        .query()
+        .filter(|query| !query.is_empty())
+        .map(str::to_owned);
+    let headers = passing(definition, &head.headers);
+    Ok(Target {
+        vendor,
+        endpoint,
+        params,
+        query,
+        headers,
+    })
+}
+
+fn invalid(why: impl Into<String>) -> Refusal {
+    Refusal::InvalidRequest { why: why.into() }
+}
+
+/// What about a head could make somebody else read another request.
+fn check_head(head: &Parts) -> Result<(), Refusal> {
+    let headers = &head.headers;
+    let both_lengths =
+        headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING);
+    if both_lengths || headers.get_all(CONTENT_LENGTH).iter().count() > 1 {
+        return Err(invalid("the body's length is given more than once"));
+    }
+    if headers.get_all(HOST).iter().count() > 1 {
+        return Err(invalid("the request names more than one host"));
+    }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let other_authority = head
+        .uri
+        .authority()
+        .is_some_and(|named| host.is_some_and(|host| host != named.as_str()));
+    let is_http1 = head.version < http::Version::HTTP_2;
+    if other_authority || (is_http1 && head.uri.scheme().is_some()) {
+        return Err(invalid("the request's target is not a path on this host"));
+    }
+    if headers.contains_key(UPGRADE) {
+        return Err(invalid("connections can't be upgraded here"));
+    }
+    let overrides = [
+        "x-http-method-override",
+        "x-http-method",
+        "x-method-override",
+    ];
+    if overrides.iter().any(|name| headers.contains_key(*name)) {
+        return Err(invalid("a method can't be overridden"));
+    }
+    let identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|value| !identity(value))
+    {
+        return Err(Refusal::UnsupportedBody {
+            why: "encoded bodies are not read: send it as it is".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Which vendor a path is for: by its name in front, or by a segment that is a vendor's own.
+fn route(
+    app: &App,
+    path: CanonicalPath,
+    key: &VaultKey,
+) -> Result<(Arc<Vendor>, CanonicalPath), Refusal> {
+    let own = app
+        .vendors
+        .get(&key.policy.vendor)
+        .ok_or_else(|| invalid("this vault key's vendor is not configured"))?;
+    let first = path
+        .segments()
+        .first()
+        .map(String::as_str)
+        .unwrap_or_default();
+    if own
+        .definition
+        .own_prefixes
+        .iter()
+        .any(|prefix| prefix == first)
+    {
+        return Ok((Arc::clone(own), path));
+    }
+    match path.split_first() {
+        Some((name, rest)) if name == own.definition.name => Ok((Arc::clone(own), rest)),
+        _ if app.vendors.contains_key(first) => Err(Refusal::EndpointNotAllowed {
+            attempted: format!("vendor {first}"),
+            allowed: key
+                .policy
+                .allowed_endpoints
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        }),
+        _ => Err(invalid(
+            "the path names no vendor: it begins with the vendor's name, such as /stripe/v1/charges",
+        )),
+    }
+}
+
+async fn read_body(head: &Parts, body: Body) -> Result<Bytes, Refusal> {
+    let declared = head
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > MAX_BODY) {
+        return Err(Refusal::BodyTooLarge { limit: MAX_BODY });
+    }
+    let reading = tokio::time::timeout(BODY_WITHIN, Limited::new(body, MAX_BODY).collect());
+    match reading.await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Refusal::BodyTooLarge { limit: MAX_BODY })
+        }
+        Ok(Err(_)) => Err(invalid("the body broke off before its end")),
+        Err(_) => Err(invalid(format!(
+            "the body did not arrive within {} s",
+            BODY_WITHIN.as_secs()
+        ))),
+    }
+}
+
+fn read_params(head: &Parts, endpoint: &Endpoint, body: &[u8]) -> Result<Params, Refusal> {
+    let query = head.uri.query().unwrap_or_default();
+    if endpoint.method.is_read() {
+        if !body.is_empty() {
+            return Err(invalid("a read has no body"));
+        }
+        return Params::from_form(query).map_err(bad_params);
+    }
+    if !query.is_empty() {
+        return Err(invalid(
+            "the parameters of a write belong in its body, not in the query",
+        ));
+    }
+    let text = std::str::from_utf8(body).map_err(|_| invalid("the body is not UTF-8"))?;
+    let mut types = head.headers.get_all(CONTENT_TYPE).iter();
+    let kind = match (types.next(), types.next()) {
+        (None, _) => "application/x-www-form-urlencoded",
+        (Some(kind), None) => kind.to_str().unwrap_or_default(),
+        (Some(_), Some(_)) => return Err(invalid("the body's type is given more than once")),
+    };
+    let kind = kind
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    match kind.as_str() {
+        "application/x-www-form-urlencoded" => Params::from_form(text).map_err(bad_params),
+        "application/json" if text.is_empty() => Ok(Params::none()),
+        "application/json" => Params::from_json(text).map_err(bad_params),
+        _ => Err(Refusal::UnsupportedBody {
+            why: "the body is neither a form nor JSON: send one of them".to_owned(),
+        }),
+    }
+}
+
+fn bad_params(error: InvalidParams) -> Refusal {
+    match error {
+        InvalidParams::Duplicate(name) => Refusal::DuplicateParameter { name },
+        InvalidParams::Name(_)
+        | InvalidParams::Form
+        | InvalidParams::Json
+        | InvalidParams::TooMany => invalid(error.to_string()),
+    }
+}
+
+/// The caller's idempotency key: from the header, or from among the parameters, where it wins
+/// (SDKs that send it there add a random header beside it).
+fn lifted_key(
+    definition: &Definition,
+    headers: &HeaderMap,
+    params: &mut Params,
+) -> Result<Option<String>, Refusal> {
+    let idempotency = definition.idempotency.as_ref();
+    let name = idempotency.map_or("idempotency-key", |idempotency| idempotency.header.as_str());
+    let mut given = headers.get_all(name).iter();
+    let from_header = match (given.next(), given.next()) {
+        (None, _) => None,
+        (Some(value), None) => Some(value.to_str().map_err(|_| bad_key(definition))?.to_owned()),
+        (Some(_), Some(_)) => return Err(invalid("more than one idempotency key is given")),
+    };
+    let parameter = idempotency.and_then(|idempotency| idempotency.parameter.as_deref());
+    let from_params = parameter.and_then(|parameter| params.take(parameter));
+    let key = from_params.or(from_header);
+    let longest = idempotency.map_or(255, |idempotency| idempotency.max_length);
+    let valid = |key: &String| {
+        !key.is_empty() && key.len() <= longest && key.bytes().all(|b| (0x20..0x7f).contains(&b))
+    };
+    if key.as_ref().is_some_and(|key| !valid(key)) {
+        return Err(bad_key(definition));
+    }
+    Ok(key)
+}
+
+fn bad_key(definition: &Definition) -> Refusal {
+    let longest = definition
+        .idempotency
+        .as_ref()
+        .map_or(255, |idempotency| idempotency.max_length);
+    invalid(format!(
+        "an idempotency key has 1 to {longest} printable ASCII characters"
+    ))
+}
+
+fn refuse_headers(definition: &Definition, headers: &HeaderMap) -> Result<(), Refusal> {
+    match definition
+        .headers
+        .refused
+        .iter()
+        .find(|name| headers.contains_key(name.as_str()))
+    {
+        Some(name) => Err(Refusal::ParameterNotAllowed { name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn passing(definition: &Definition, headers: &HeaderMap) -> HeaderMap {
+    let mut passing = HeaderMap::new();
+    for name in &definition.headers.request {
+        let Ok(name) = http::HeaderName::try_from(name) else {
+            continue;
+        };
+        for value in headers.get_all(&name) {
+            passing.append(name.clone(), value.clone());
+        }
+    }
+    passing
+}

@@ -1,0 +1,77 @@
+//! A request to a vendor, with the real secret.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request,
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE},
+};
+use keybrake_core::{refusal::Refusal, vendor::definition::CredentialPlace};
+use secrecy::ExposeSecret;
+
+use crate::{app::Vendor, gate::Gate, upstream::GatedBody};
+
+/// Builds a request that carries the vendor's secret, behind a gate.
+///
+/// # Errors
+/// [`Refusal::VendorRefusedSecret`] where there is no secret, or none that fits a header.
+pub(crate) fn build(
+    vendor: &Vendor,
+    method: &Method,
+    path_and_query: &str,
+    headers: &HeaderMap,
+    idempotency_key: Option<&str>,
+    body: Bytes,
+    gate: Arc<Gate>,
+) -> Result<Request<GatedBody>, Refusal> {
+    let authorization = authorization(vendor).ok_or(Refusal::VendorRefusedSecret)?;
+    let has_form = !body.is_empty();
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path_and_query}", vendor.base_url))
+        .body(GatedBody::new(body, gate))
+        .map_err(|_| Refusal::PathNotCanonical)?;
+    let sent = request.headers_mut();
+    sent.extend(headers.clone());
+    sent.insert(AUTHORIZATION, authorization);
+    sent.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if has_form {
+        sent.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+    }
+    let header = vendor
+        .definition
+        .idempotency
+        .as_ref()
+        .map(|idempotency| idempotency.header.as_str());
+    if let Some((name, key)) = header.zip(idempotency_key) {
+        let name = http::HeaderName::try_from(name).map_err(|_| Refusal::LedgerUnavailable)?;
+        sent.insert(
+            name,
+            HeaderValue::from_str(key).map_err(|_| Refusal::LedgerUnavailable)?,
+        );
+    }
+    Ok(request)
+}
+
+fn authorization(vendor: &Vendor) -> Option<HeaderValue> {
+    let secret = vendor.secret()?.expose_secret();
+    let basic = |pair: String| {
+        format!(
+            "Basic {}",
+            base64::engine::general_purpose::STANDARD.encode(pair)
+        )
+    };
+    let text = match vendor.definition.credential_to {
+        CredentialPlace::Bearer => format!("Bearer {secret}"),
+        CredentialPlace::BasicUser => basic(format!("{secret}:")),
+        CredentialPlace::BasicPassword => basic(format!(":{secret}")),
+    };
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

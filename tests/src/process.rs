@@ -1,0 +1,202 @@
+//! Real processes: the `keybrake` binary as a proxy and as a sandbox, on free ports of loopback.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use crate::{API_KEY, SECRET};
+
+/// How long a process may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// The built `keybrake` binary of this profile. Builds it where a plain `cargo test` did not.
+///
+/// # Panics
+/// Where it can't be built.
+#[expect(clippy::expect_used, reason = "a test that can't start fails")]
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test has a path");
+        let profile = test
+            .ancestors()
+            .nth(2)
+            .expect("target/<profile>/deps/<test>");
+        let is_release = profile.file_name().is_some_and(|name| name == "release");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "keybrake"]);
+        if is_release {
+            build.arg("--release");
+        }
+        assert!(
+            build.status().expect("cargo runs").success(),
+            "keybrake does not build"
+        );
+        profile.join("keybrake")
+    })
+}
+
+/// A port that nobody listens on.
+///
+/// # Panics
+/// Where loopback has none.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test that can't start fails")]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener
+        .local_addr()
+        .expect("a listener has an address")
+        .port()
+}
+
+/// A running process, killed when it is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    /// Where it listens, such as `http://127.0.0.1:4711`.
+    pub url: String,
+}
+
+impl Process {
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it as a crash would: no code of it runs any more.
+    pub fn kill(mut self) {
+        self.stop_now();
+    }
+
+    /// Asks it to stop, and waits until it has. Says whether it ended well.
+    ///
+    /// # Panics
+    /// Where the signal can't be sent.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test that can't go on fails")]
+    pub fn stop(mut self) -> bool {
+        let id = self.child.id().to_string();
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .expect("kill runs");
+        self.child.wait().is_ok_and(|status| status.success())
+    }
+
+    fn stop_now(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop_now();
+    }
+}
+
+/// Starts the sandbox as a process of its own.
+#[must_use]
+pub fn sandbox(arguments: &[&str]) -> Process {
+    let port = free_port();
+    let mut command = Command::new(binary());
+    command
+        .args([
+            "sandbox",
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+            "--secret",
+            SECRET,
+        ])
+        .args(arguments);
+    started(command, port, "/sandbox/executed")
+}
+
+/// Starts the proxy as a process of its own, with its data in this directory.
+#[must_use]
+pub fn proxy(data_dir: &Path, vendor_url: &str, variables: &[(&str, &str)]) -> Process {
+    let port = free_port();
+    started(
+        proxy_command(binary(), data_dir, vendor_url, variables, port),
+        port,
+        "/healthz",
+    )
+}
+
+/// The command that starts a proxy on this port.
+#[must_use]
+pub fn proxy_command(
+    program: &Path,
+    data_dir: &Path,
+    vendor_url: &str,
+    variables: &[(&str, &str)],
+    port: u16,
+) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg("serve")
+        .env("KEYBRAKE_LISTEN", format!("127.0.0.1:{port}"))
+        .env("KEYBRAKE_DATA_DIR", data_dir)
+        .env("KEYBRAKE_API_KEY", API_KEY)
+        .env("KEYBRAKE_VENDOR_STRIPE_BASE_URL", vendor_url)
+        .env("KEYBRAKE_VENDOR_STRIPE_SECRET", SECRET)
+        .env("KEYBRAKE_LOG", "warn")
+        .envs(variables.iter().copied());
+    command
+}
+
+/// Starts a process and waits until it answers on this port.
+///
+/// # Panics
+/// Where it does not start, or does not answer in time.
+#[must_use]
+#[expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't start fails"
+)]
+pub fn started(mut command: Command, port: u16, ready_path: &str) -> Process {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the process starts");
+    let mut process = Process {
+        child,
+        url: format!("http://127.0.0.1:{port}"),
+    };
+    let begun = Instant::now();
+    while !answers(port, ready_path) {
+        if let Ok(Some(status)) = process.child.try_wait() {
+            panic!("the process ended before it was ready: {status}");
+        }
+        assert!(
+            begun.elapsed() < READY_WITHIN,
+            "the process was not ready in time"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    process
+}
+
+fn answers(port: u16, path: &str) -> bool {
+    use std::io::{Read, Write};
+    let Ok(mut socket) = std::net::TcpStream::connect(("127.0.0.1", port)) else {
+        return false;
+    };
+    socket.set_read_timeout(Some(Duration::from_secs(5))).ok();
+    let asked = write!(
+        socket,
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    );
+    let mut answer = String::new();
+    asked.is_ok()
+        && socket.read_to_string(&mut answer).is_ok()
+        && answer.starts_with("HTTP/1.1 200")
+}
