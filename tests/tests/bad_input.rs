@@ -139,6 +139,7 @@ async fn amounts_that_are_no_plain_amounts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 async fn requests_outside_what_is_proxied() {
     let (rig, key) = rig().await;
     let post = |path: &str| {

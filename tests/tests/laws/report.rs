@@ -7,8 +7,6 @@ use std::{
     thread,
 };
 
-use keybrake_core::ledger::memory::MemoryLedger;
-
 use crate::{
     claims::{Breaches, Law, claim},
     coverage::Coverage,
@@ -19,8 +17,6 @@ use crate::{
 
 /// Histories in an ordinary run of the tests.
 pub(crate) const HISTORIES: u64 = 2_000;
-/// Every so many histories is run on the reference and on `SQLite` together.
-const STORED: u64 = 8;
 /// Failures that are shown with their steps.
 const SHOWN: usize = 3;
 
@@ -98,13 +94,9 @@ fn replay(subject: impl Subject, seed: u64) -> Vec<String> {
 
 impl Report {
     fn run(&mut self, seed: u64) {
-        if seed.is_multiple_of(STORED) {
-            self.run_on(Pair::default, seed);
-            self.coverage
-                .count("stores: histories on SQLite and in memory");
-        } else {
-            self.run_on(MemoryLedger::default, seed);
-        }
+        self.run_on(Pair::default, seed);
+        self.coverage
+            .count("stores: histories on SQLite and in memory");
     }
 
     fn run_on<S: Subject>(&mut self, subject: impl Fn() -> S, seed: u64) {
