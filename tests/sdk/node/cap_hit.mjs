@@ -5,12 +5,12 @@
 // The test counts: one payment executed, one request denied.
 
 import assert from 'node:assert/strict';
-import { client, errors, pay, refused } from './common.mjs';
+import { client, errors, header, pay, refused } from './common.mjs';
 
 const stripe = client();
 
 const paid = await pay(stripe, 600, 'cap-1');
-assert.equal(paid.lastResponse.headers['x-keybrake-remaining-usd'], '4.00');
+assert.equal(header(paid, 'x-keybrake-remaining-usd'), '4.00');
 
 const error = await refused(errors.StripeRateLimitError, 429, 'cap_exhausted', () => pay(stripe, 600, 'cap-2'));
 assert.equal(error.headers['x-keybrake-cap-hit'], 'true');

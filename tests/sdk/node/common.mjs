@@ -35,6 +35,11 @@ export function pay(stripe, cents, idempotencyKey) {
   return stripe.paymentIntents.create({ amount: cents, ...visa }, options);
 }
 
+/** A header of the answer that brought an object. SDKs that fetch keep it as `Headers`. */
+export function header({ lastResponse: { headers } }, name) {
+  return headers instanceof Headers ? headers.get(name) : (headers[name] ?? null);
+}
+
 /** A call of the admin API, with its JSON answer. */
 export async function admin(method, path, body) {
   const answer = await fetch(url + path, {

@@ -5,14 +5,14 @@
 // The test counts: one payment executed under that key, one request replayed.
 
 import assert from 'node:assert/strict';
-import { client, visa } from './common.mjs';
+import { client, header, visa } from './common.mjs';
 
 const pay = () =>
   client().paymentIntents.create({ amount: 500, ...visa, idempotency_key: 'inv_1-cus_1' });
 
 const first = await pay();
-assert.equal(first.lastResponse.headers['x-keybrake-replayed'], undefined);
+assert.equal(header(first, 'x-keybrake-replayed'), null);
 
 const again = await pay();
 assert.equal(again.id, first.id);
-assert.equal(again.lastResponse.headers['x-keybrake-replayed'], 'true');
+assert.equal(header(again, 'x-keybrake-replayed'), 'true');

@@ -5,7 +5,7 @@
 // The test strikes once with `error_after_charge` and counts: one payment executed.
 
 import assert from 'node:assert/strict';
-import { client, errors, pay } from './common.mjs';
+import { client, errors, header, pay } from './common.mjs';
 
 const stripe = client();
 
@@ -22,4 +22,4 @@ while (!paid) {
   paid = await outcome();
 }
 assert.deepEqual([paid.status, paid.amount], ['succeeded', 500]);
-assert.equal(paid.lastResponse.headers['x-keybrake-replayed'], 'true');
+assert.equal(header(paid, 'x-keybrake-replayed'), 'true');

@@ -26,7 +26,7 @@ def pay(stripe, cents):
 
 
 def charged(cents):
-    intents = vendor.v1.payment_intents.list({"customer": customer, "limit": 100}).data
+    intents = vendor.v1.payment_intents.list({"limit": 100}).data
     assert all(intent.status == "succeeded" for intent in intents), intents
     return [intent for intent in intents if intent.amount == cents]
 
