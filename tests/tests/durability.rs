@@ -91,6 +91,11 @@ fn key(index: usize) -> String {
     format!("durable-call-{index:03}-end")
 }
 
+/// The end of a sync: its whole line, or where it goes on after another thread's.
+fn is_sync(line: &str) -> bool {
+    (line.contains("fdatasync") || line.contains("fsync")) && !line.contains("unfinished")
+}
+
 /// Whether a sync ended between the first write of this key's row to the log and its first byte to
 /// the vendor.
 fn is_synced_before_it_is_sent(trace: &str, key: &str) -> bool {
@@ -99,7 +104,7 @@ fn is_synced_before_it_is_sent(trace: &str, key: &str) -> bool {
     for line in trace.lines() {
         if line.contains("pwrite64(") && line.contains(key) {
             written = true;
-        } else if written && line.contains("fdatasync") && !line.contains("unfinished") {
+        } else if written && is_sync(line) {
             synced = true;
         } else if line.contains("POST /v1/payment_intents")
             && line.contains(key)
