@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A call allocates on one thread and frees on another: this allocator is measurably faster at it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     keybrake::cli::run()
 }

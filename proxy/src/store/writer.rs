@@ -4,13 +4,17 @@
 //! So one hot budget with thousands of children costs as little as many cold ones, and no async
 //! worker ever waits for the disk. The channel is bounded: a full one holds its callers back.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use keybrake_core::{
     budget::Corrupt,
     ledger::{Command, Ended, Reply},
+    time::Timestamp,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 
 use super::{StoreError, sqlite::SqliteStore};
 use crate::{outside::Clock, waiters::Waiters};
@@ -30,9 +34,15 @@ pub struct Decided {
 type Answer = oneshot::Sender<Result<Decided, StoreError>>;
 
 enum Job {
+    /// Somebody waits for this.
     Decide(Box<Command>, Answer),
-    Prune(keybrake_core::time::Timestamp),
+    /// Nobody's next step depends on this: it may go along with what comes next.
+    DecideSoon(Box<Command>, Answer),
+    Prune(Timestamp),
 }
+
+/// How long a command that nobody waits for may wait for another to share its commit with.
+const SOON: Duration = Duration::from_millis(2);
 
 /// The way to the writer. When the last clone is dropped, the writer finishes and stops.
 #[derive(Clone, Debug)]
@@ -49,10 +59,11 @@ impl Writer {
     ) -> Result<(Self, oneshot::Receiver<()>), StoreError> {
         let (jobs, incoming) = mpsc::channel(4 * MAX_BATCH);
         let (stopped, has_stopped) = oneshot::channel();
+        let runtime = Handle::current();
         std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || {
-                run(store, &clock, &waiters, incoming);
+                run(store, &clock, &waiters, &runtime, incoming);
                 // Nobody may be waiting any more: then nobody needs to hear.
                 stopped.send(()).ok();
             })?;
@@ -69,24 +80,22 @@ impl Writer {
         decided.await.map_err(|_| StoreError::Stopped)?
     }
 
-    /// Queues a command behind all that were sent before, and gives a way to hear of its commit.
+    /// Queues a command behind all that were sent before, to be committed soon, and gives a way to
+    /// hear of that. For what nobody's next step depends on.
     pub async fn queue(
         &self,
         command: Command,
     ) -> Result<oneshot::Receiver<Result<Decided, StoreError>>, StoreError> {
         let (answer, decided) = oneshot::channel();
         self.jobs
-            .send(Job::Decide(Box::new(command), answer))
+            .send(Job::DecideSoon(Box::new(command), answer))
             .await
             .map_err(|_| StoreError::Stopped)?;
         Ok(decided)
     }
 
     /// Forgets the answers stored before this instant.
-    pub async fn prune_answers(
-        &self,
-        before: keybrake_core::time::Timestamp,
-    ) -> Result<(), StoreError> {
+    pub async fn prune_answers(&self, before: Timestamp) -> Result<(), StoreError> {
         self.jobs
             .send(Job::Prune(before))
             .await
@@ -98,32 +107,60 @@ fn run(
     mut store: SqliteStore,
     clock: &Clock,
     waiters: &Waiters,
+    runtime: &Handle,
     mut incoming: mpsc::Receiver<Job>,
 ) {
     while let Some(first) = incoming.blocking_recv() {
-        let mut commands = Vec::new();
-        let mut answers = Vec::new();
-        let mut next = Some(first);
-        while let Some(job) = next {
-            match job {
-                Job::Decide(command, answer) => {
-                    commands.push(*command);
-                    answers.push(answer);
-                }
-                Job::Prune(before) => {
-                    if let Err(error) = store.prune_answers(before) {
-                        tracing::error!(%error, "old answers could not be forgotten");
-                    }
+        let mut batch = Batch::default();
+        batch.take(first, &mut store);
+        batch.take_waiting(&mut incoming, &mut store);
+        if !batch.is_urgent {
+            // Whoever comes within that time shares the commit.
+            let next =
+                runtime.block_on(async { tokio::time::timeout(SOON, incoming.recv()).await });
+            if let Ok(Some(job)) = next {
+                batch.take(job, &mut store);
+                batch.take_waiting(&mut incoming, &mut store);
+            }
+        }
+        if !batch.commands.is_empty() {
+            apply(&mut store, clock, waiters, &batch.commands, batch.answers);
+        }
+    }
+}
+
+/// The commands of one transaction, and who is to be told.
+#[derive(Default)]
+struct Batch {
+    commands: Vec<Command>,
+    answers: Vec<Answer>,
+    is_urgent: bool,
+}
+
+impl Batch {
+    fn take(&mut self, job: Job, store: &mut SqliteStore) {
+        match job {
+            Job::Decide(command, answer) => {
+                self.is_urgent = true;
+                self.commands.push(*command);
+                self.answers.push(answer);
+            }
+            Job::DecideSoon(command, answer) => {
+                self.commands.push(*command);
+                self.answers.push(answer);
+            }
+            Job::Prune(before) => {
+                if let Err(error) = store.prune_answers(before) {
+                    tracing::error!(%error, "old answers could not be forgotten");
                 }
             }
-            next = if commands.len() < MAX_BATCH {
-                incoming.try_recv().ok()
-            } else {
-                None
-            };
         }
-        if !commands.is_empty() {
-            apply(&mut store, clock, waiters, &commands, answers);
+    }
+
+    fn take_waiting(&mut self, incoming: &mut mpsc::Receiver<Job>, store: &mut SqliteStore) {
+        while self.commands.len() < MAX_BATCH {
+            let Ok(job) = incoming.try_recv() else { return };
+            self.take(job, store);
         }
     }
 }
