@@ -265,3 +265,6 @@ fn plain(id: &str) -> Option<String> {
             .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     plain.then(|| id.to_owned())
 }
+
+#[cfg(test)]
+mod tests;
