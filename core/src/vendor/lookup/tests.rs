@@ -287,6 +287,34 @@ fn a_vendor_without_a_list_of_events_can_not_prove_absence() {
     assert_eq!(says, Verdict::Unclear { candidates: 0 });
 }
 
+#[test]
+fn lists_of_events_that_can_not_be_asked_for_prove_no_absence() {
+    let end = STRIPE.find("[[priced]]").unwrap();
+    let begin = STRIPE.find("[lookup.events]").unwrap();
+    let without_list = STRIPE.replace(&STRIPE[begin..end], "");
+    let unknown_blank = STRIPE.replace("&limit=100", "&limit={limit}");
+    for text in [without_list, unknown_blank] {
+        let definition = Definition::parse(&text).unwrap();
+        let (asked, says) = read_all(&definition, &call(CHARGES), |_| whole(&[]));
+        assert_eq!(asked, [SEARCH]);
+        assert_eq!(says, Verdict::Unclear { candidates: 0 });
+    }
+}
+
+#[test]
+fn an_object_that_is_there_without_a_readable_id_is_not_absent() {
+    let mut nameless = event("ours", "ch_1");
+    nameless["data"]["object"]["id"] = Value::Null;
+    for (searched, listed) in [
+        (whole(&[]), whole(&[nameless])),
+        (whole(&[json!({ "id": 5 })]), whole(&[])),
+    ] {
+        let says = verdict(answers(searched.clone(), listed.clone()));
+        let unclear = Verdict::Unclear { candidates: 0 };
+        assert_eq!(says, unclear, "{searched} {listed}");
+    }
+}
+
 /// What this object means for a call of 5 dollars there.
 fn means(path: &str, object: &Value) -> Option<Found> {
     let (definition, call) = (stripe(), call(path));
