@@ -21,7 +21,7 @@ bench: tools
 	$(CARGO) build --release --locked --package keybrake
 	tests/bench/run.sh target/release/keybrake
 
-## Change core's money paths in many small ways: a test must notice each.
+## Change core's money paths in many small ways: a test must notice each. Prints those that none did.
 mutants:
 	cargo mutants --package keybrake-core
 
