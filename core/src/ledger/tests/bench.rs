@@ -206,6 +206,8 @@ impl Bench {
         let Reply::Issued(issued) = self.apply(Command::Refresh(refresh)) else {
             panic!("not a reply to a refresh");
         };
+        // The last of its line: a key that followed itself would be followed for ever.
+        assert!(issued.iter().all(|new| new.key.successor.is_none()));
         issued
     }
 
