@@ -25,6 +25,9 @@ impl Currency {
     /// The currency with this three-letter code, in any case; `None` where it is not known.
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {
+        if code.eq_ignore_ascii_case(Self::USD.code) {
+            return Some(Self::USD);
+        }
         let listed = [
             (&ZERO_DECIMAL[..], 0),
             (&TWO_DECIMAL[..], 2),

@@ -2,6 +2,7 @@
 
 pub mod process;
 pub mod rig;
+pub mod sdk;
 
 /// The secret that the sandbox accepts.
 pub const SECRET: &str = "sk_test_sandbox_of_the_tests";

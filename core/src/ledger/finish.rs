@@ -37,7 +37,8 @@ pub(super) fn finish(rows: &mut Rows, finish: &Finish, now: Timestamp) -> Result
     })
 }
 
-/// Ends a doubt, if what was found still is about the call's last attempt.
+/// Ends a doubt. An object that was found is evidence whichever attempt made it, and however often
+/// its caller retries meanwhile; absence counts only where no attempt came after the look-up began.
 pub(super) fn conclude(
     rows: &mut Rows,
     found: &Conclude,
@@ -46,7 +47,8 @@ pub(super) fn conclude(
     let Some(call) = rows.calls.get(&found.call) else {
         return Ok(Ended::Ignored);
     };
-    let current = found.attempt.is_none_or(|attempt| attempt == call.attempt);
+    let current =
+        found.event != Event::Absent || found.attempt.is_none_or(|attempt| attempt == call.attempt);
     let too_early =
         found.event == Event::Absent && found.looked_at.since(call.begun_at) <= found.absent_after;
     let Some(life) = call

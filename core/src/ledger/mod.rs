@@ -310,6 +310,21 @@ fn decide_one(rows: &mut Rows, command: &Command, now: Timestamp) -> Result<Repl
 }
 
 impl Command {
+    /// The call whose outcome this command reports.
+    #[must_use]
+    pub const fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Finish(finish) => Some(finish.call),
+            Self::Conclude(conclude) => Some(conclude.call),
+            Self::Issue(_)
+            | Self::Refresh(_)
+            | Self::Revoke(_)
+            | Self::Peek(_)
+            | Self::Begin(_)
+            | Self::Recover => None,
+        }
+    }
+
     /// The sealed answer that this command brings, if it was recorded.
     #[must_use]
     pub fn answer_to_store(&self, reply: &Result<Reply, Corrupt>) -> Option<(CallId, &[u8])> {

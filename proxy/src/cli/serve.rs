@@ -21,8 +21,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("can't listen on {}", config.listen))?;
-    let durability = durability();
-    let (app, closed) = App::open(config, Clock::default(), durability).await?;
+    let (app, closed) = App::open(config, Clock::default(), Durability::Full).await?;
     for (name, vendor) in &app.vendors {
         if vendor.secret().is_none() {
             tracing::warn!(vendor = %name, "has no secret yet: set it with `keybrake vendor set`, then start again");
@@ -33,20 +32,6 @@ pub(super) async fn run() -> anyhow::Result<()> {
         stop.await.unwrap_or_default();
     })
     .await
-}
-
-/// Every commit is on the disk before its call is sent. A test breaks this on purpose, to see that
-/// it would notice.
-fn durability() -> Durability {
-    match environment("KEYBRAKE_UNSAFE_SYNCHRONOUS").as_deref() {
-        Some("normal") => {
-            tracing::error!(
-                "KEYBRAKE_UNSAFE_SYNCHRONOUS=normal: a power cut can undo holds; never use this with money"
-            );
-            Durability::Relaxed
-        }
-        Some(_) | None => Durability::Full,
-    }
 }
 
 /// Logs to standard error, as JSON where `KEYBRAKE_LOG_FORMAT=json`, by `KEYBRAKE_LOG`'s filter.

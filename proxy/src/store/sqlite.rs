@@ -5,6 +5,7 @@
 //! before its call is answered with "held".
 
 use std::{
+    collections::HashMap,
     fs::{File, OpenOptions},
     path::Path,
 };
@@ -43,6 +44,9 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
+    /// The calls in flight and in doubt that this process wrote: what ends most calls needs no
+    /// look into the database. Nobody else writes, so what stands here is what stands there.
+    open_calls: HashMap<CallId, Call>,
     _lock: File,
 }
 
@@ -78,6 +82,7 @@ impl SqliteStore {
         }
         Ok(Self {
             connection,
+            open_calls: HashMap::new(),
             _lock: lock,
         })
     }
@@ -101,6 +106,11 @@ impl SqliteStore {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut rows = Rows::new(read_clock(&transaction)?);
         for command in commands {
+            let open = command.call().and_then(|call| self.open_calls.get(&call));
+            if let Some(call) = open {
+                load_chain(&transaction, &mut rows, call.budget)?;
+                rows.load_call(call.clone());
+            }
             load(&transaction, &mut rows, command)?;
         }
         let replies = decide(&mut rows, commands, clock);
@@ -115,6 +125,12 @@ impl SqliteStore {
             }
         }
         transaction.commit()?;
+        for id in rows.changes.new_calls.union(&rows.changes.calls) {
+            match rows.calls.remove(id).filter(Call::is_open) {
+                Some(call) => self.open_calls.insert(*id, call),
+                None => self.open_calls.remove(id),
+            };
+        }
         Ok(replies)
     }
 

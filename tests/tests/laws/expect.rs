@@ -261,7 +261,9 @@ impl Books {
     }
 
     fn expect_conclude(&self, found: &Conclude) -> Ended {
-        let attempt = |entry: &Entry| found.attempt.is_none_or(|n| n == entry.attempt);
+        let attempt = |entry: &Entry| {
+            found.event != Event::Absent || found.attempt.is_none_or(|n| n == entry.attempt)
+        };
         let waited = |entry: &Entry| {
             let looked = found.looked_at.as_micros() - entry.begun_at;
             found.event != Event::Absent
