@@ -169,3 +169,20 @@ fn a_call_that_was_not_recorded_has_no_answer_to_store() {
     let corrupt = Err(Corrupt(key.chain[0]));
     assert_eq!(finish.answer_to_store(&corrupt), None);
 }
+
+#[test]
+fn only_a_report_of_an_outcome_is_about_a_call_that_is_known() {
+    let (mut bench, key) = Bench::with_cap(10);
+    let held = bench.hold(&charge(&key, 6, "a"));
+    let finish = answered(&held, Event::Unknown);
+    let found = looked_up(&bench, &held, Event::Absent);
+    for (command, call) in [
+        (Command::Finish(Box::new(finish)), Some(held.call)),
+        (Command::Conclude(Box::new(found)), Some(held.call)),
+        (begin(100, charge(&key, 1, "b")), None),
+        (Command::Revoke(key.id), None),
+        (Command::Recover, None),
+    ] {
+        assert_eq!(command.call(), call, "{command:?}");
+    }
+}

@@ -68,19 +68,27 @@ fn time_to_appear_counts_from_the_last_send_to_when_the_look_up_began() {
 }
 
 #[test]
-fn a_look_up_of_an_earlier_attempt_says_nothing_and_an_operator_any_time() {
-    let (mut bench, key) = Bench::with_cap(10);
-    let ask = charge(&key, 6, "a");
-    let first = bench.doubt(&ask);
-    let stale = looked_up(&bench, &first, Event::Found(usd(6)));
-    bench.doubt(&ask);
-    assert_eq!(bench.conclude(stale.clone()), Ended::Ignored);
-    let by_operator = Conclude {
-        attempt: None,
-        event: Event::ResolvedReleased,
-        ..stale
-    };
-    assert_eq!(state(&bench.conclude(by_operator)), "released");
+fn absence_of_an_earlier_attempt_is_no_evidence_and_all_else_is() {
+    for (attempt, event, name) in [
+        (Some(1), Event::Absent, "ignored"),
+        (Some(2), Event::Absent, "released"),
+        (None, Event::Absent, "released"),
+        (Some(1), Event::Found(usd(6)), "settled"),
+        (None, Event::ResolvedSettled(usd(6)), "settled"),
+        (None, Event::ResolvedReleased, "released"),
+    ] {
+        let (mut bench, key) = Bench::with_cap(10);
+        let ask = charge(&key, 6, "a");
+        bench.doubt(&ask);
+        let again = bench.doubt(&ask);
+        bench.now = ABSENT_AFTER + 1;
+        let found = Conclude {
+            attempt,
+            ..looked_up(&bench, &again, event)
+        };
+        let ended = bench.conclude(found);
+        assert_eq!(state(&ended), name, "{attempt:?} {event:?}");
+    }
 }
 
 #[test]
