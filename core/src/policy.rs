@@ -430,6 +430,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_label_reads_as_it_was_given() {
+        let label = RunLabel::try_from("héllo [1]".to_owned()).unwrap();
+        assert_eq!(label.as_str(), "héllo [1]");
+        assert_eq!(String::from(label), "héllo [1]");
+    }
+
     fn policy(allowed_params: &[(&str, &[&str])]) -> Policy {
         let values = |values: &[&str]| values.iter().map(ToString::to_string).collect();
         Policy {

@@ -10,6 +10,8 @@ mod finish;
 mod issue;
 pub mod memory;
 pub mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 

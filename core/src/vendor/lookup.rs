@@ -99,19 +99,20 @@ impl Definition {
                 call.id,
             )
         });
-        let listed = how.events.iter().flat_map(|events| {
+        let listed: Option<Vec<_>> = how.events.as_ref().and_then(|events| {
             let list = |kind: &String| events_page(events, kind, call.at, now);
-            lookup.events.iter().filter_map(list)
+            lookup.events.iter().map(list).collect()
         });
-        let pending = listed.chain(searched.flatten()).collect();
+        let complete = listed.as_ref().is_some_and(|lists| !lists.is_empty());
+        let pending = listed.into_iter().flatten().chain(searched.flatten());
         Some(Search {
             priced,
             lookup,
             events: how.events.as_ref(),
             idempotency_key,
-            pending,
+            pending: pending.collect(),
             candidates: BTreeSet::new(),
-            complete: !lookup.events.is_empty(),
+            complete,
         })
     }
 }
@@ -152,11 +153,8 @@ impl Search<'_> {
         let items = body.pointer("/data").and_then(Value::as_array);
         match (self.pending.pop(), items) {
             (Some(Page::Search(_)), Some(items)) => {
-                self.candidates.extend(
-                    items
-                        .iter()
-                        .filter_map(|item| id_at(item, &self.priced.settled.object)),
-                );
+                let object = &self.priced.settled.object;
+                self.admit(items.iter().map(|item| id_at(item, object)).collect());
             }
             (Some(Page::Events { list, number, .. }), Some(items)) => {
                 let Some(events) = self.events else { return };
@@ -166,12 +164,8 @@ impl Search<'_> {
                         .and_then(Value::as_str);
                     key == Some(self.idempotency_key.as_str())
                 };
-                self.candidates.extend(
-                    items
-                        .iter()
-                        .filter(ours)
-                        .filter_map(|event| id_at(event, &events.object)),
-                );
+                let told = items.iter().filter(ours);
+                self.admit(told.map(|event| id_at(event, &events.object)).collect());
                 if body.pointer("/has_more").and_then(Value::as_bool) != Some(false) {
                     let last = items.last().and_then(|event| id_at(event, "/id"));
                     let after = last
@@ -189,6 +183,12 @@ impl Search<'_> {
             }
             (_, None) | (None, Some(_)) => self.complete = false,
         }
+    }
+
+    /// Takes in candidates. One whose id can't be read is there all the same.
+    fn admit(&mut self, ids: Vec<Option<String>>) {
+        self.complete &= ids.iter().all(Option::is_some);
+        self.candidates.extend(ids.into_iter().flatten());
     }
 
     /// What was read so far says, when there is no next page.
@@ -265,3 +265,6 @@ fn plain(id: &str) -> Option<String> {
             .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     plain.then(|| id.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! A ledger, its time, and commands made short. Amounts and times are in micros.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    budget::{Budget, Caps},
+    call::Event,
+    ids::{BudgetId, CallId, KeyId},
+    ledger::{
+        Begin, Begun, Command, Conclude, Contention, Ended, Finish, HeldCall, Issue, Issued, Peek,
+        Quote, Refresh, Reply, Revoked,
+        memory::MemoryLedger,
+        rows::{Asked, Binding, Call, Request, VaultKey, VendorAnswer},
+    },
+    money::MicroUsd,
+    policy::{Method, Policy, RunLabel},
+    refusal::Refusal,
+    time::Timestamp,
+    token::TokenHash,
+};
+
+pub(super) const HOUR: i64 = 3_600_000_000;
+/// How long a key lives.
+pub(super) const LIFE: i64 = 10 * HOUR;
+/// How long a call in doubt may be sent again.
+pub(super) const RESEND_WITHIN: i64 = 5 * HOUR;
+/// From when on absence is evidence.
+pub(super) const ABSENT_AFTER: i64 = HOUR;
+
+pub(super) fn usd(micros: u64) -> MicroUsd {
+    MicroUsd::from_micros(micros).unwrap()
+}
+
+pub(super) const fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+pub(super) fn span(micros: i64) -> Duration {
+    Duration::from_micros(micros.unsigned_abs())
+}
+
+/// Asks for a key under this cap for life.
+pub(super) fn capped(total: u64) -> Issue {
+    order(None, Some(usd(total)))
+}
+
+/// Asks for a key under this cap per day.
+pub(super) fn daily(cap: u64) -> Issue {
+    order(Some(usd(cap)), None)
+}
+
+fn order(daily: Option<MicroUsd>, total: Option<MicroUsd>) -> Issue {
+    Issue {
+        once: None,
+        fingerprint: [1; 32],
+        key: KeyId::from_number(0),
+        budget: BudgetId::from_number(0),
+        token_hash: TokenHash::from_bytes([2; 32]),
+        policy: Policy {
+            vendor: "stripe".to_owned(),
+            allowed_endpoints: vec!["POST /v1/charges".parse().unwrap()],
+            per_call_usd_cap: None,
+            allowed_params: [].into(),
+        },
+        label: RunLabel::try_from("run".to_owned()).unwrap(),
+        caps: Caps::new(daily, total).unwrap(),
+        parent: None,
+        lives: span(LIFE),
+    }
+}
+
+/// Asks for a charge under an idempotency key.
+pub(super) fn charge(key: &Arc<VaultKey>, amount: u64, idempotency: &str) -> Begin {
+    let mut fingerprint = [3; 32];
+    fingerprint[..8].copy_from_slice(&amount.to_be_bytes());
+    Begin {
+        call: CallId::from_number(0),
+        key: Arc::clone(key),
+        request: Request {
+            vendor: "stripe".to_owned(),
+            method: Method::Post,
+            path: "/v1/charges".to_owned(),
+            context: None,
+            idempotency_key: Some(idempotency.to_owned()),
+            fingerprint,
+            customer: None,
+        },
+        permit: Ok(()),
+        quote: Ok(Quote {
+            hold: usd(amount),
+            asked: Some(asked(amount)),
+        }),
+        resend_within: Some(span(RESEND_WITHIN)),
+        tagged: true,
+        contention: Contention::Refuse,
+    }
+}
+
+/// Asks for a read, which costs nothing.
+pub(super) fn read(key: &Arc<VaultKey>) -> Begin {
+    let mut ask = charge(key, 0, "");
+    ask.request.method = Method::Get;
+    ask.request.idempotency_key = None;
+    ask
+}
+
+pub(super) fn asked(amount: u64) -> Asked {
+    Asked {
+        amount,
+        currency: "usd".to_owned(),
+    }
+}
+
+/// The answer of an attempt, as evidence of this.
+pub(super) fn answered(held: &HeldCall, event: Event) -> Finish {
+    Finish {
+        call: held.call,
+        attempt: held.attempt,
+        event,
+        sent_at: None,
+        answer: VendorAnswer::default(),
+        sealed: None,
+    }
+}
+
+/// A look-up of an attempt, made now by the clock of the bench.
+pub(super) fn looked_up(bench: &Bench, held: &HeldCall, event: Event) -> Conclude {
+    Conclude {
+        call: held.call,
+        attempt: Some(held.attempt),
+        event,
+        absent_after: span(ABSENT_AFTER),
+        looked_at: at(bench.now),
+        object_id: None,
+        status: None,
+        note: "looked up".to_owned(),
+        sealed: None,
+    }
+}
+
+/// The name of the state that a command left its call in.
+pub(super) fn state(ended: &Ended) -> &'static str {
+    match ended {
+        Ended::Recorded { state, .. } => state,
+        Ended::Ignored => "ignored",
+    }
+}
+
+/// The reference ledger and its time.
+#[derive(Clone, Default)]
+pub(super) struct Bench {
+    pub(super) ledger: MemoryLedger,
+    pub(super) now: i64,
+    next: i64,
+}
+
+impl Bench {
+    /// A ledger with one key under a cap for life.
+    pub(super) fn with_cap(total: u64) -> (Self, Arc<VaultKey>) {
+        let mut bench = Self::default();
+        let key = bench.issue(capped(total));
+        (bench, key)
+    }
+
+    pub(super) fn fresh(&mut self) -> i64 {
+        self.next += 1;
+        self.next
+    }
+
+    pub(super) fn apply(&mut self, command: Command) -> Reply {
+        let mut replies = self.ledger.apply(&[command], at(self.now));
+        assert_eq!(replies.len(), 1);
+        replies.remove(0).unwrap()
+    }
+
+    pub(super) fn try_issue(&mut self, mut issue: Issue) -> Result<Issued, Refusal> {
+        issue.key = KeyId::from_number(self.fresh());
+        issue.budget = BudgetId::from_number(self.fresh());
+        let Reply::Issued(issued) = self.apply(Command::Issue(Box::new(issue))) else {
+            panic!("not a reply to an issue");
+        };
+        issued
+    }
+
+    pub(super) fn issue(&mut self, issue: Issue) -> Arc<VaultKey> {
+        Arc::new(self.try_issue(issue).unwrap().key)
+    }
+
+    /// A key that also spends from this one's budgets.
+    pub(super) fn child(&mut self, parent: &VaultKey, issue: Issue) -> Arc<VaultKey> {
+        let parent = Some(parent.id);
+        self.issue(Issue { parent, ..issue })
+    }
+
+    pub(super) fn try_refresh(
+        &mut self,
+        key: KeyId,
+        lives: Option<i64>,
+    ) -> Result<Issued, Refusal> {
+        let refresh = Refresh {
+            key,
+            successor: KeyId::from_number(self.fresh()),
+            token_hash: TokenHash::from_bytes([4; 32]),
+            lives: lives.map(span),
+        };
+        let Reply::Issued(issued) = self.apply(Command::Refresh(refresh)) else {
+            panic!("not a reply to a refresh");
+        };
+        // The last of its line: a key that followed itself would be followed for ever.
+        assert!(issued.iter().all(|new| new.key.successor.is_none()));
+        issued
+    }
+
+    pub(super) fn refresh(&mut self, key: KeyId, lives: Option<i64>) -> Issued {
+        self.try_refresh(key, lives).unwrap()
+    }
+
+    pub(super) fn try_revoke(&mut self, key: KeyId) -> Result<Revoked, Refusal> {
+        let Reply::Revoked(revoked) = self.apply(Command::Revoke(key)) else {
+            panic!("not a reply to a revocation");
+        };
+        revoked
+    }
+
+    pub(super) fn revoke(&mut self, key: &VaultKey) -> Revoked {
+        self.try_revoke(key.id).unwrap()
+    }
+
+    /// Whether the ledger would need the call's price.
+    pub(super) fn peek(&mut self, ask: &Begin) -> bool {
+        let key = Arc::clone(&ask.key);
+        let binding = ask.request.idempotency_key.clone().map(|key| Binding {
+            vendor: ask.request.vendor.clone(),
+            key,
+        });
+        let Reply::Peeked(needs) = self.apply(Command::Peek(Box::new(Peek { key, binding })))
+        else {
+            panic!("not a reply to a peek");
+        };
+        needs
+    }
+
+    pub(super) fn begin(&mut self, ask: &Begin) -> Begun {
+        let call = CallId::from_number(self.fresh());
+        let command = Command::Begin(Box::new(Begin {
+            call,
+            ..ask.clone()
+        }));
+        let Reply::Begun(begun) = self.apply(command) else {
+            panic!("not a reply to a begin");
+        };
+        *begun
+    }
+
+    pub(super) fn hold(&mut self, ask: &Begin) -> HeldCall {
+        let begun = self.begin(ask);
+        let Begun::Held(held) = begun else {
+            panic!("{begun:?}");
+        };
+        held
+    }
+
+    pub(super) fn refused(&mut self, ask: &Begin) -> Refusal {
+        let begun = self.begin(ask);
+        let Begun::Denied { refusal, .. } = begun else {
+            panic!("{begun:?}");
+        };
+        refusal
+    }
+
+    pub(super) fn finish(&mut self, finish: Finish) -> Ended {
+        self.ended(Command::Finish(Box::new(finish)))
+    }
+
+    pub(super) fn conclude(&mut self, conclude: Conclude) -> Ended {
+        self.ended(Command::Conclude(Box::new(conclude)))
+    }
+
+    fn ended(&mut self, command: Command) -> Ended {
+        let Reply::Ended(ended) = self.apply(command) else {
+            panic!("not a reply to evidence");
+        };
+        ended
+    }
+
+    pub(super) fn recover(&mut self) -> usize {
+        let Reply::Recovered(in_doubt) = self.apply(Command::Recover) else {
+            panic!("not a reply to a recovery");
+        };
+        in_doubt
+    }
+
+    /// Begins a call whose answer never comes.
+    pub(super) fn doubt(&mut self, ask: &Begin) -> HeldCall {
+        let held = self.hold(ask);
+        let ended = self.finish(answered(&held, Event::Unknown));
+        assert_eq!(state(&ended), "in_doubt");
+        held
+    }
+
+    /// Begins a call that the vendor executes for what was quoted.
+    pub(super) fn settle(&mut self, ask: &Begin) -> HeldCall {
+        let held = self.hold(ask);
+        let ended = self.finish(answered(&held, Event::Executed(held.hold)));
+        assert_eq!(state(&ended), "settled");
+        held
+    }
+
+    pub(super) fn call(&self, id: CallId) -> &Call {
+        &self.ledger.rows().calls[&id]
+    }
+
+    /// The newest call.
+    pub(super) fn last(&self) -> &Call {
+        self.call(CallId::from_number(self.next))
+    }
+
+    pub(super) fn budget(&self, key: &VaultKey) -> &Budget {
+        &self.ledger.rows().budgets[&key.budget().unwrap()]
+    }
+
+    /// What is spent, held and in doubt of a key's own budget.
+    pub(super) fn money(&self, key: &VaultKey) -> [u64; 3] {
+        let budget = self.budget(key);
+        [budget.total_spent, budget.held, budget.in_doubt].map(MicroUsd::as_micros)
+    }
+}

@@ -1,0 +1,389 @@
+//! What a look-up reads, and what can be concluded from it.
+
+use super::*;
+use crate::{
+    call::Life,
+    ids::{BudgetId, KeyId},
+    ledger::rows::{self, Request, VendorAnswer},
+    money::MicroUsd,
+    path::CanonicalPath,
+    policy::{Endpoint, Method, RunLabel},
+    vendor::{STRIPE, built_in},
+};
+
+const SECOND: i64 = 1_000_000;
+const CHARGES: &str = "/v1/charges";
+
+fn cents(amount: u64) -> MicroUsd {
+    MicroUsd::from_micros(amount * 10_000).unwrap()
+}
+
+/// A call in doubt that was sent at second 1000, for 5 dollars.
+fn call(path: &str) -> Call {
+    let sent = Timestamp::from_micros(1_000 * SECOND);
+    Call {
+        id: CallId::from_number(7),
+        at: sent,
+        key: KeyId::from_number(1),
+        budget: BudgetId::from_number(1),
+        label: RunLabel::try_from("run".to_owned()).unwrap(),
+        request: Request {
+            vendor: "stripe".to_owned(),
+            method: Method::Post,
+            path: path.to_owned(),
+            context: None,
+            idempotency_key: Some("ours".to_owned()),
+            fingerprint: [0; 32],
+            customer: None,
+        },
+        verdict: rows::Verdict::Allowed(Life::held(cents(500), false)),
+        asked: None,
+        tagged: true,
+        attempt: 1,
+        begun_at: sent,
+        sent_at: None,
+        finished_at: None,
+        answer: VendorAnswer::default(),
+        cap_usage_after: cents(500),
+        note: None,
+    }
+}
+
+fn stripe() -> Definition {
+    built_in().unwrap().remove(0)
+}
+
+/// How to find out about this call, asked at second 2000.
+fn search<'a>(definition: &'a Definition, call: &Call) -> Option<Search<'a>> {
+    let endpoint = Endpoint {
+        method: call.request.method,
+        path: CanonicalPath::parse(&call.request.path).unwrap(),
+    };
+    let now = Timestamp::from_micros(2_000 * SECOND);
+    definition.search_for(definition.rule(&endpoint), call, now)
+}
+
+/// The pages that are asked for when each is answered so, and what they say together.
+fn read_all(
+    definition: &Definition,
+    call: &Call,
+    answer: impl Fn(&str) -> Value,
+) -> (Vec<String>, Verdict) {
+    let mut search = search(definition, call).unwrap();
+    let mut asked = Vec::new();
+    while let Some(page) = search.next() {
+        assert!(asked.len() < 1_000, "reads for ever: {page}");
+        search.read(&answer(&page));
+        asked.push(page);
+    }
+    (asked, search.verdict())
+}
+
+fn verdict(answer: impl Fn(&str) -> Value) -> Verdict {
+    read_all(&stripe(), &call(CHARGES), answer).1
+}
+
+fn whole(data: &[Value]) -> Value {
+    json!({ "data": data, "has_more": false })
+}
+
+fn event(idempotency_key: &str, object: &str) -> Value {
+    json!({
+        "id": format!("evt_{object}"),
+        "request": { "idempotency_key": idempotency_key },
+        "data": { "object": { "id": object } },
+    })
+}
+
+/// Answers the search with `searched` and the list of successes with `listed`.
+fn answers(searched: Value, listed: Value) -> impl Fn(&str) -> Value {
+    move |page| {
+        if page.contains("/search") {
+            searched.clone()
+        } else if page.contains("charge.succeeded") {
+            listed.clone()
+        } else {
+            whole(&[])
+        }
+    }
+}
+
+fn found(id: &str) -> Verdict {
+    Verdict::Found {
+        id: id.to_owned(),
+        path: format!("/v1/charges/{id}"),
+    }
+}
+
+fn list(kind: &str) -> String {
+    format!("/v1/events?type={kind}&created[gte]=700&created[lte]=2300&limit=100")
+}
+
+const SEARCH: &str = "/v1/charges/search?query=metadata%5B%27keybrake%5Fcall%27%5D%3A%27call%5F0000000000007%27&limit=2";
+
+#[test]
+fn the_search_by_our_tag_and_every_list_of_events_are_read() {
+    let mut call = call(CHARGES);
+    let lists = ["charge.failed", "charge.pending", "charge.succeeded"].map(list);
+    let (asked, _) = read_all(&stripe(), &call, |_| whole(&[]));
+    assert_eq!(asked[0], SEARCH);
+    assert_eq!(asked[1..], lists);
+    call.tagged = false;
+    let (asked, _) = read_all(&stripe(), &call, |_| whole(&[]));
+    assert_eq!(asked, lists);
+}
+
+#[test]
+fn a_call_that_the_vendor_can_not_be_asked_about_has_no_look_up() {
+    let definition = stripe();
+    assert!(search(&definition, &call("/v1/refunds")).is_some());
+    assert!(search(&definition, &call("/v1/customers")).is_none());
+    let mut read = call(CHARGES);
+    read.request.method = Method::Get;
+    assert!(search(&definition, &read).is_none());
+    let mut without_key = call(CHARGES);
+    without_key.request.idempotency_key = None;
+    assert!(search(&definition, &without_key).is_none());
+    let mut silent = stripe();
+    silent.lookup = None;
+    assert!(search(&silent, &call(CHARGES)).is_none());
+}
+
+#[test]
+fn one_object_is_found_wherever_it_shows() {
+    let object = || whole(&[json!({ "id": "ch_1" })]);
+    let told = || whole(&[event("other", "ch_2"), event("ours", "ch_1")]);
+    for (searched, listed) in [
+        (object(), whole(&[])),
+        (whole(&[]), told()),
+        (object(), told()),
+        // Nothing needs to be complete for what is there to be found.
+        (object(), json!({ "error": {} })),
+        (json!(null), told()),
+    ] {
+        let says = verdict(answers(searched.clone(), listed.clone()));
+        assert_eq!(says, found("ch_1"), "{searched} {listed}");
+    }
+}
+
+#[test]
+fn two_candidates_prove_nothing() {
+    let (first, second) = (json!({ "id": "ch_1" }), json!({ "id": "ch_2" }));
+    let two = Verdict::Unclear { candidates: 2 };
+    for (searched, listed) in [
+        (whole(&[first.clone(), second]), whole(&[])),
+        (whole(&[first]), whole(&[event("ours", "ch_2")])),
+        (
+            whole(&[]),
+            whole(&[event("ours", "ch_1"), event("ours", "ch_2")]),
+        ),
+    ] {
+        let says = verdict(answers(searched.clone(), listed.clone()));
+        assert_eq!(says, two, "{searched} {listed}");
+    }
+}
+
+#[test]
+fn absence_is_proved_by_lists_that_were_all_read_to_their_end() {
+    let other = whole(&[event("other", "ch_2")]);
+    assert_eq!(verdict(answers(whole(&[]), other)), Verdict::Absent);
+}
+
+#[test]
+fn a_page_that_can_not_be_read_proves_nothing() {
+    let unclear = Verdict::Unclear { candidates: 0 };
+    for malformed in [
+        Value::Null,
+        json!([]),
+        json!({ "has_more": false }),
+        json!({ "data": {}, "has_more": false }),
+        json!({ "error": { "type": "api_error" } }),
+    ] {
+        let says = verdict(answers(whole(&[]), malformed.clone()));
+        assert_eq!(says, unclear, "{malformed}");
+        let says = verdict(answers(malformed.clone(), whole(&[])));
+        assert_eq!(says, unclear, "{malformed}");
+    }
+}
+
+#[test]
+fn a_list_that_may_go_on_but_says_not_where_proves_nothing() {
+    let unclear = Verdict::Unclear { candidates: 0 };
+    for page in [
+        json!({ "data": [] }),
+        json!({ "data": [], "has_more": true }),
+        json!({ "data": [], "has_more": "false" }),
+        json!({ "data": [{ "id": 5 }], "has_more": true }),
+    ] {
+        let says = verdict(answers(whole(&[]), page.clone()));
+        assert_eq!(says, unclear, "{page}");
+    }
+}
+
+/// A list whose `n`th page says that there is more until the last, which tells of ours.
+fn paged(pages: usize, last: &Value) -> impl Fn(&str) -> Value {
+    move |page| {
+        if page.contains("/search") || !page.contains("charge.succeeded") {
+            return whole(&[]);
+        }
+        let after = page.split_once("&starting_after=evt_other");
+        let number = after.map_or(1, |(_, number)| number.parse().unwrap());
+        if number == pages {
+            whole(std::slice::from_ref(last))
+        } else {
+            let next = format!("other{}", number + 1);
+            json!({ "data": [event("x", "first"), event("x", &next)], "has_more": true })
+        }
+    }
+}
+
+#[test]
+fn a_list_of_many_pages_is_read_to_its_end() {
+    for pages in [1, 2, 3, MAX_PAGES] {
+        let call = call(CHARGES);
+        let definition = stripe();
+        let (asked, says) = read_all(&definition, &call, paged(pages, &event("ours", "ch_1")));
+        assert_eq!((asked.len(), says), (3 + pages, found("ch_1")));
+        let (_, says) = read_all(&definition, &call, paged(pages, &event("x", "ch_1")));
+        assert_eq!(says, Verdict::Absent, "{pages}");
+    }
+}
+
+#[test]
+fn a_list_that_is_too_long_is_left_and_proves_nothing() {
+    let last = event("x", "ch_1");
+    let (asked, says) = read_all(&stripe(), &call(CHARGES), paged(MAX_PAGES + 1, &last));
+    let unclear = Verdict::Unclear { candidates: 0 };
+    assert_eq!((asked.len(), says), (3 + MAX_PAGES, unclear));
+}
+
+#[test]
+fn an_id_that_can_not_stand_in_a_path_is_not_asked_for() {
+    for (id, plain) in [
+        ("ch_1", true),
+        ("CH-1", true),
+        ("", false),
+        ("ch_1/refunds", false),
+        ("..", false),
+        ("ch_1?expand[]=x", false),
+        ("ch%2F1", false),
+        ("çh", false),
+    ] {
+        let says = verdict(answers(whole(&[json!({ "id": id })]), whole(&[])));
+        let unclear = Verdict::Unclear { candidates: 1 };
+        assert_eq!(says, if plain { found(id) } else { unclear }, "{id}");
+    }
+}
+
+#[test]
+fn a_vendor_without_a_list_of_events_can_not_prove_absence() {
+    let text = STRIPE.replace(
+        r#"events = ["charge.succeeded", "charge.pending", "charge.failed"], "#,
+        "",
+    );
+    let definition = Definition::parse(&text).unwrap();
+    let (asked, says) = read_all(&definition, &call(CHARGES), |_| whole(&[]));
+    assert_eq!(asked, [SEARCH]);
+    assert_eq!(says, Verdict::Unclear { candidates: 0 });
+}
+
+#[test]
+fn lists_of_events_that_can_not_be_asked_for_prove_no_absence() {
+    let end = STRIPE.find("[[priced]]").unwrap();
+    let begin = STRIPE.find("[lookup.events]").unwrap();
+    let without_list = STRIPE.replace(&STRIPE[begin..end], "");
+    let unknown_blank = STRIPE.replace("&limit=100", "&limit={limit}");
+    for text in [without_list, unknown_blank] {
+        let definition = Definition::parse(&text).unwrap();
+        let (asked, says) = read_all(&definition, &call(CHARGES), |_| whole(&[]));
+        assert_eq!(asked, [SEARCH]);
+        assert_eq!(says, Verdict::Unclear { candidates: 0 });
+    }
+}
+
+#[test]
+fn an_object_that_is_there_without_a_readable_id_is_not_absent() {
+    let mut nameless = event("ours", "ch_1");
+    nameless["data"]["object"]["id"] = Value::Null;
+    for (searched, listed) in [
+        (whole(&[]), whole(&[nameless])),
+        (whole(&[json!({ "id": 5 })]), whole(&[])),
+    ] {
+        let says = verdict(answers(searched.clone(), listed.clone()));
+        let unclear = Verdict::Unclear { candidates: 0 };
+        assert_eq!(says, unclear, "{searched} {listed}");
+    }
+}
+
+/// What this object means for a call of 5 dollars there.
+fn means(path: &str, object: &Value) -> Option<Found> {
+    let (definition, call) = (stripe(), call(path));
+    search(&definition, &call).unwrap().found(&call, object)
+}
+
+fn object(status: &str) -> Value {
+    json!({
+        "id": "ch_1", "object": "charge", "amount": 400, "currency": "usd", "status": status,
+        "failure_code": "card_declined", "failure_message": "Your card was declined.",
+    })
+}
+
+#[test]
+fn an_object_that_is_there_is_the_answer() {
+    for (path, status, moved) in [
+        (CHARGES, "succeeded", 400),
+        (CHARGES, "pending", 400),
+        ("/v1/payment_intents", "requires_payment_method", 400),
+        ("/v1/payment_intents", "canceled", 0),
+        ("/v1/refunds", "failed", 0),
+    ] {
+        let answer = Found {
+            event: Event::Found(cents(moved)),
+            status: 200,
+            answer: object(status),
+        };
+        assert_eq!(
+            means(path, &object(status)),
+            Some(answer),
+            "{path} {status}"
+        );
+    }
+}
+
+#[test]
+fn a_declined_charge_reads_as_the_error_that_it_was() {
+    let mut failed = object("failed");
+    let error = |kind: &str| {
+        json!({ "error": {
+            "type": "card_error", "code": "card_declined",
+            "message": "Your card was declined.", kind: "ch_1",
+        }})
+    };
+    let declined = |answer| Found {
+        event: Event::Found(cents(0)),
+        status: 402,
+        answer,
+    };
+    assert_eq!(means(CHARGES, &failed), Some(declined(error("charge"))));
+    failed["object"] = Value::Null;
+    assert_eq!(means(CHARGES, &failed), Some(declined(error("object"))));
+}
+
+#[test]
+fn an_object_that_does_not_say_its_amount_settles_at_the_hold() {
+    let mut silent = object("succeeded");
+    silent["amount"] = Value::Null;
+    let found = means(CHARGES, &silent).unwrap();
+    assert_eq!(found.event, Event::Found(cents(500)));
+}
+
+#[test]
+fn an_object_without_a_status_or_a_call_without_money_means_nothing() {
+    let mut silent = object("succeeded");
+    silent["status"] = Value::Null;
+    assert_eq!(means(CHARGES, &silent), None);
+    let (definition, mut denied) = (stripe(), call(CHARGES));
+    denied.verdict = rows::Verdict::Replayed { of: denied.id };
+    let search = search(&definition, &denied).unwrap();
+    assert_eq!(search.found(&denied, &object("succeeded")), None);
+}
