@@ -35,8 +35,8 @@ pub fn binary() -> &'static Path {
         // What Cargo tells a test about its package would tell build scripts that they have changed,
         // and half of what is built would be built again each time.
         for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            let variable = name.to_string_lossy();
+            if variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_") {
                 build.env_remove(&name);
             }
         }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a script may run. The longest one waits for an SDK's pauses before its retries.
-const SCRIPT_WITHIN: Duration = Duration::from_secs(120);
+const SCRIPT_WITHIN: Duration = Duration::from_mins(2);
 
 /// A vendor's SDK, and how it is pointed at the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

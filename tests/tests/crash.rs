@@ -1,6 +1,12 @@
 //! The real process under load, killed again and again while calls are held, and sent but
 //! unanswered, at a vendor that loses requests and answers. Its callers retry as an engine would.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what can't be started fails the test"
+)]
+
 use std::{
     collections::HashMap,
     path::Path,
@@ -91,9 +97,8 @@ async fn kill_in_flight(http: &Client, sandbox: &Sandbox, proxy: process::Proces
     sandbox.hold(false);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_twelve_times_under_load_nothing_is_over_twice_or_forgotten() {
-    let data = tempfile::tempdir().unwrap();
+/// A vendor that loses requests and answers, and fails behind some charges.
+async fn start_vendor() -> (Sandbox, String) {
     let faults = Faults {
         answer_lost: 50_000,
         request_lost: 30_000,
@@ -111,26 +116,37 @@ async fn killed_twelve_times_under_load_nothing_is_over_twice_or_forgotten() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let vendor_url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(sandbox.clone().serve(listener, std::future::pending()));
-    let port = process::free_port();
-    let mut proxy = start_proxy(data.path(), &vendor_url, port);
-    let url = proxy.url.clone();
-    let http = Client::new();
-    let issue = json!({
+    (sandbox, vendor_url)
+}
+
+async fn issue(http: &Client, url: &str) -> (String, String) {
+    let body = json!({
         "vendor": "stripe", "total_usd_cap": CAP_DOLLARS, "expires_in": "1h", "agent_run_label": "crash",
         "allowed_endpoints": ["POST /v1/payment_intents"],
     });
     let issued = http
         .post(format!("{url}/vault/keys"))
         .bearer_auth(API_KEY)
-        .json(&issue)
+        .json(&body)
         .send()
         .await
         .unwrap();
     let issued: Value = issued.json().await.unwrap();
-    let (token, id) = (
+    (
         issued["vault_key"].as_str().unwrap().to_owned(),
-        issued["key_id"].as_str().unwrap(),
-    );
+        issued["key_id"].as_str().unwrap().to_owned(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_twelve_times_under_load_nothing_is_over_twice_or_forgotten() {
+    let data = tempfile::tempdir().unwrap();
+    let (sandbox, vendor_url) = start_vendor().await;
+    let port = process::free_port();
+    let mut proxy = start_proxy(data.path(), &vendor_url, port);
+    let url = proxy.url.clone();
+    let http = Client::new();
+    let (token, id) = issue(&http, &url).await;
 
     let outcomes = Outcomes::default();
     let mut callers = JoinSet::new();
@@ -166,8 +182,13 @@ async fn killed_twelve_times_under_load_nothing_is_over_twice_or_forgotten() {
         (shown["held_usd"] == "0.00" && shown["in_doubt_usd"] == "0.00").then_some(shown)
     })
     .await;
+    audit(&sandbox, &shown, &outcomes.lock().unwrap());
+    assert!(proxy.stop(), "it stops gracefully");
+}
+
+/// What the vendor executed, what the ledger says, and what the callers were told.
+fn audit(sandbox: &Sandbox, shown: &Value, outcomes: &HashMap<String, Result<String, String>>) {
     let executed = sandbox.executed();
-    let outcomes = outcomes.lock().unwrap();
     assert_eq!(
         executed.duplicate_keys,
         Vec::<String>::new(),
@@ -192,7 +213,7 @@ async fn killed_twelve_times_under_load_nothing_is_over_twice_or_forgotten() {
         .iter()
         .filter_map(|row| Some((row.idempotency_key.clone()?, row.object_id.clone())))
         .collect();
-    for (key, outcome) in outcomes.iter() {
+    for (key, outcome) in outcomes {
         match outcome {
             Ok(object) => assert_eq!(
                 Some(object),
@@ -211,5 +232,4 @@ async fn killed_twelve_times_under_load_nothing_is_over_twice_or_forgotten() {
         "every affordable charge is made"
     );
     assert_eq!(outcomes.len(), CHARGES);
-    assert!(proxy.stop(), "it stops gracefully");
 }

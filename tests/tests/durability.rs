@@ -1,6 +1,13 @@
 //! Law 2 seen from the kernel: between the write of a call's row and the first byte of that call
 //! to the vendor lies a sync of the log.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what can't be traced fails the test"
+)]
+
 use std::{path::Path, process::Command};
 
 use keybrake::{
@@ -12,6 +19,34 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 const CALLS: usize = 20;
+
+/// A proxy whose writes and syncs are traced into this file.
+fn traced_proxy(program: &Path, data: &Path, vendor_url: &str, trace: &Path) -> process::Process {
+    let port = process::free_port();
+    let plain = process::proxy_command(program, data, vendor_url, &[], port);
+    // With -D the proxy is our child and the tracer is not, so that stopping it stops both.
+    let mut traced = Command::new("strace");
+    traced.args([
+        "-D",
+        "-f",
+        "-qq",
+        "-s",
+        "5000",
+        "-e",
+        "trace=pwrite64,fdatasync,fsync,write,writev,sendto,sendmsg",
+        "-o",
+    ]);
+    traced
+        .arg(trace)
+        .arg(plain.get_program())
+        .args(plain.get_args());
+    traced.envs(
+        plain
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    process::started(traced, port, "/healthz")
+}
 
 /// Makes calls through this program under a system call trace, and gives the trace.
 async fn trace_of_calls(program: &Path) -> String {
@@ -27,36 +62,7 @@ async fn trace_of_calls(program: &Path) -> String {
     let vendor_url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(sandbox.clone().serve(listener, std::future::pending()));
     let trace = directory.path().join("trace");
-    let port = process::free_port();
-    let plain = process::proxy_command(
-        program,
-        &directory.path().join("data"),
-        &vendor_url,
-        &[],
-        port,
-    );
-    // With -D the proxy is our child and the tracer is not, so that stopping it stops both.
-    let mut traced = Command::new("strace");
-    traced.args([
-        "-D",
-        "-f",
-        "-qq",
-        "-s",
-        "5000",
-        "-e",
-        "trace=pwrite64,fdatasync,fsync,write,writev,sendto,sendmsg",
-        "-o",
-    ]);
-    traced
-        .arg(&trace)
-        .arg(plain.get_program())
-        .args(plain.get_args());
-    traced.envs(
-        plain
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    let proxy = process::started(traced, port, "/healthz");
+    let proxy = traced_proxy(program, &directory.path().join("data"), &vendor_url, &trace);
     let http = reqwest::Client::new();
     let issue = json!({
         "vendor": "stripe", "total_usd_cap": "1000", "expires_in": "1h", "agent_run_label": "durability",
