@@ -3,6 +3,12 @@
 //! Each test runs a script of `tests/sdk`, which says what the SDK must show its user; the test then
 //! looks at the vendor and at the audit log.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what is not there fails the test"
+)]
+
 use keybrake_tests::{
     process::{self, Process},
     rig::Key,

@@ -1,6 +1,6 @@
 //! Where the ledger's rows are kept: one SQLite database, written by one thread.
 //!
-//! [`sqlite`] opens it and applies batches, [`rows`] maps rows to columns, [`writer`] gathers the
+//! [`sqlite`] opens it and applies batches, `rows` maps rows to columns, [`writer`] gathers the
 //! commands that arrive while a batch commits, and [`reader`] answers questions beside it.
 
 pub mod reader;
