@@ -111,9 +111,7 @@ impl Budget {
     /// The window that an instant lies in.
     fn window_at(&self, at: Timestamp) -> i64 {
         let length = i64::try_from(WINDOW.as_micros()).unwrap_or(i64::MAX);
-        at.as_micros()
-            .saturating_sub(self.anchor.as_micros())
-            .div_euclid(length)
+        at.as_micros().saturating_sub(self.anchor.as_micros()).div_euclid(length)
     }
 
     /// When the current window ends.
@@ -134,14 +132,9 @@ impl Budget {
 
     /// Each cap with what is spent against it.
     fn limits(&self) -> impl Iterator<Item = (CapKind, MicroUsd, MicroUsd)> {
-        let daily = CapKind::Daily {
-            resets_at: self.resets_at(),
-        };
+        let daily = CapKind::Daily { resets_at: self.resets_at() };
         let daily = self.caps.daily.map(|cap| (daily, cap, self.window_spent));
-        let total = self
-            .caps
-            .total
-            .map(|cap| (CapKind::Total, cap, self.total_spent));
+        let total = self.caps.total.map(|cap| (CapKind::Total, cap, self.total_spent));
         // The total first: it never reopens, so it is the more useful thing to be told.
         total.into_iter().chain(daily)
     }
@@ -153,23 +146,16 @@ impl Budget {
             return Room::Fits;
         }
         let passes = |base: Option<MicroUsd>, cap| {
-            base.and_then(|base| base.checked_add(asked))
-                .is_none_or(|sum| sum > cap)
+            base.and_then(|base| base.checked_add(asked)).is_none_or(|sum| sum > cap)
         };
-        if let Some((kind, cap, spent)) = self
-            .limits()
-            .find(|(_, cap, spent)| passes(Some(*spent), *cap))
+        if let Some((kind, cap, spent)) =
+            self.limits().find(|(_, cap, spent)| passes(Some(*spent), *cap))
         {
             return Room::Exhausted { kind, cap, spent };
         }
-        let contended = self
-            .limits()
-            .any(|(_, cap, spent)| passes(spent.checked_add(self.held), cap));
-        if contended {
-            Room::Contended
-        } else {
-            Room::Fits
-        }
+        let contended =
+            self.limits().any(|(_, cap, spent)| passes(spent.checked_add(self.held), cap));
+        if contended { Room::Contended } else { Room::Fits }
     }
 
     /// What is left of the tighter cap, with holds taken off.
@@ -193,30 +179,18 @@ impl Budget {
 
     /// Books spending in the window of `sent`, whatever the caps say: it happened.
     pub fn spend(&mut self, amount: MicroUsd, sent: Timestamp) -> Result<(), Corrupt> {
-        self.total_spent = self
-            .total_spent
-            .checked_add(amount)
-            .ok_or(Corrupt(self.id))?;
+        self.total_spent = self.total_spent.checked_add(amount).ok_or(Corrupt(self.id))?;
         if self.window_at(sent) == self.window {
-            self.window_spent = self
-                .window_spent
-                .checked_add(amount)
-                .ok_or(Corrupt(self.id))?;
+            self.window_spent = self.window_spent.checked_add(amount).ok_or(Corrupt(self.id))?;
         }
         Ok(())
     }
 
     /// Takes back what was booked for the window of `sent`.
     pub fn unspend(&mut self, amount: MicroUsd, sent: Timestamp) -> Result<(), Corrupt> {
-        self.total_spent = self
-            .total_spent
-            .checked_sub(amount)
-            .ok_or(Corrupt(self.id))?;
+        self.total_spent = self.total_spent.checked_sub(amount).ok_or(Corrupt(self.id))?;
         if self.window_at(sent) == self.window {
-            self.window_spent = self
-                .window_spent
-                .checked_sub(amount)
-                .ok_or(Corrupt(self.id))?;
+            self.window_spent = self.window_spent.checked_sub(amount).ok_or(Corrupt(self.id))?;
         }
         Ok(())
     }
@@ -269,14 +243,7 @@ mod tests {
         assert_eq!(budget.room(usd(4)), Room::Contended);
         assert_eq!(budget.room(usd(6)), Room::Contended);
         let kind = CapKind::Daily { resets_at: at(24) };
-        assert_eq!(
-            budget.room(usd(7)),
-            Room::Exhausted {
-                kind,
-                cap: usd(10),
-                spent: usd(4)
-            }
-        );
+        assert_eq!(budget.room(usd(7)), Room::Exhausted { kind, cap: usd(10), spent: usd(4) });
         assert_eq!(budget.remaining(), usd(3));
     }
 
@@ -289,11 +256,7 @@ mod tests {
         let one = MicroUsd::from_micros(1).unwrap();
         assert_eq!(
             budget.room(one),
-            Room::Exhausted {
-                kind: CapKind::Total,
-                cap: usd(1),
-                spent: usd(5)
-            }
+            Room::Exhausted { kind: CapKind::Total, cap: usd(1), spent: usd(5) }
         );
     }
 
@@ -301,30 +264,12 @@ mod tests {
     fn both_caps_count_and_the_total_is_told_first() {
         let mut budget = budget(Some(5), Some(8));
         budget.spend(usd(5), at(0)).unwrap();
-        assert!(matches!(
-            budget.room(usd(1)),
-            Room::Exhausted {
-                kind: CapKind::Daily { .. },
-                ..
-            }
-        ));
-        assert!(matches!(
-            budget.room(usd(4)),
-            Room::Exhausted {
-                kind: CapKind::Total,
-                ..
-            }
-        ));
+        assert!(matches!(budget.room(usd(1)), Room::Exhausted { kind: CapKind::Daily { .. }, .. }));
+        assert!(matches!(budget.room(usd(4)), Room::Exhausted { kind: CapKind::Total, .. }));
         budget.roll(at(24));
         assert_eq!(budget.room(usd(3)), Room::Fits);
         assert_eq!(budget.remaining(), usd(3));
-        assert!(matches!(
-            budget.room(usd(4)),
-            Room::Exhausted {
-                kind: CapKind::Total,
-                ..
-            }
-        ));
+        assert!(matches!(budget.room(usd(4)), Room::Exhausted { kind: CapKind::Total, .. }));
     }
 
     #[test]
@@ -350,10 +295,7 @@ mod tests {
         assert_eq!(budget.room(usd(1)), Room::Contended);
         budget.unhold(usd(5)).unwrap();
         budget.spend(usd(5), at(23)).unwrap();
-        assert_eq!(
-            (budget.window_spent, budget.total_spent),
-            (MicroUsd::ZERO, usd(5))
-        );
+        assert_eq!((budget.window_spent, budget.total_spent), (MicroUsd::ZERO, usd(5)));
         budget.unspend(usd(5), at(23)).unwrap();
         budget.spend(usd(3), at(24)).unwrap();
         assert_eq!((budget.window_spent, budget.total_spent), (usd(3), usd(3)));
@@ -379,11 +321,7 @@ mod tests {
         assert_eq!(budget.in_doubt, MicroUsd::ZERO);
         assert_eq!(
             budget.room(usd(1)),
-            Room::Exhausted {
-                kind: CapKind::Total,
-                cap: usd(5),
-                spent: most
-            }
+            Room::Exhausted { kind: CapKind::Total, cap: usd(5), spent: most }
         );
     }
 }

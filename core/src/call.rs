@@ -103,12 +103,7 @@ impl Life {
     /// A call whose money was just set aside.
     #[must_use]
     pub const fn held(hold: MicroUsd, is_read: bool) -> Self {
-        Self {
-            hold,
-            state: State::Held,
-            doubted: false,
-            is_read,
-        }
+        Self { hold, state: State::Held, doubted: false, is_read }
     }
 
     /// The call's next state, and what to do about its money.
@@ -146,21 +141,11 @@ impl Life {
                 Event::Executed(_) | Event::NotExecuted | Event::Unknown | Event::Lost,
             )
             | (State::Settled(_) | State::Released, _) => {
-                return Err(OutOfOrder {
-                    state: self.state,
-                    event,
-                });
+                return Err(OutOfOrder { state: self.state, event });
             }
         };
         let doubted = self.doubted || state == State::InDoubt;
-        Ok((
-            Self {
-                state,
-                doubted,
-                ..self
-            },
-            money,
-        ))
+        Ok((Self { state, doubted, ..self }, money))
     }
 
     /// What the call counts for: what it settled at, or what is set aside or booked for it.
@@ -190,24 +175,22 @@ impl MoneyMove {
     ) -> Result<(), Corrupt> {
         match self {
             Self::HoldReleased => budget.unhold(hold),
-            Self::HoldSpent(amount) => budget
-                .unhold(hold)
-                .and_then(|()| budget.spend(amount, sent)),
+            Self::HoldSpent(amount) => {
+                budget.unhold(hold).and_then(|()| budget.spend(amount, sent))
+            }
             Self::HoldDoubted => {
                 budget.unhold(hold)?;
                 budget.spend(hold, sent)?;
                 budget.doubt(hold)
             }
-            Self::DoubtHeld => Self::DoubtReleased
-                .apply(budget, hold, sent)
-                .and_then(|()| budget.hold(hold)),
+            Self::DoubtHeld => {
+                Self::DoubtReleased.apply(budget, hold, sent).and_then(|()| budget.hold(hold))
+            }
             Self::DoubtSpent(amount) => {
                 Self::DoubtReleased.apply(budget, hold, sent)?;
                 budget.spend(amount, sent)
             }
-            Self::DoubtReleased => budget
-                .unspend(hold, sent)
-                .and_then(|()| budget.undoubt(hold)),
+            Self::DoubtReleased => budget.unspend(hold, sent).and_then(|()| budget.undoubt(hold)),
         }
     }
 }
@@ -222,12 +205,7 @@ mod tests {
     }
 
     fn life(state: State, doubted: bool) -> Life {
-        Life {
-            hold: usd(5),
-            state,
-            doubted,
-            is_read: false,
-        }
+        Life { hold: usd(5), state, doubted, is_read: false }
     }
 
     const ALL: [Event; 9] = [
@@ -243,11 +221,7 @@ mod tests {
     ];
 
     fn legal(life: Life) -> Vec<(Event, State, MoneyMove)> {
-        let step = |event| {
-            life.step(event)
-                .ok()
-                .map(|(next, money)| (event, next.state, money))
-        };
+        let step = |event| life.step(event).ok().map(|(next, money)| (event, next.state, money));
         ALL.into_iter().filter_map(step).collect()
     }
 
@@ -257,11 +231,7 @@ mod tests {
         assert_eq!(
             legal(life(State::Held, false)),
             [
-                (
-                    Event::Executed(none),
-                    State::Settled(none),
-                    MoneyMove::HoldSpent(none)
-                ),
+                (Event::Executed(none), State::Settled(none), MoneyMove::HoldSpent(none)),
                 (Event::NotExecuted, State::Released, MoneyMove::HoldReleased),
                 (Event::Unknown, State::InDoubt, MoneyMove::HoldDoubted),
                 (Event::Lost, State::InDoubt, MoneyMove::HoldDoubted),
@@ -275,11 +245,7 @@ mod tests {
         assert_eq!(
             legal(life(State::Held, true)),
             [
-                (
-                    Event::Executed(none),
-                    State::Settled(none),
-                    MoneyMove::HoldSpent(none)
-                ),
+                (Event::Executed(none), State::Settled(none), MoneyMove::HoldSpent(none)),
                 (Event::NotExecuted, State::InDoubt, MoneyMove::HoldDoubted),
                 (Event::Unknown, State::InDoubt, MoneyMove::HoldDoubted),
                 (Event::Lost, State::InDoubt, MoneyMove::HoldDoubted),
@@ -294,22 +260,10 @@ mod tests {
             legal(life(State::InDoubt, true)),
             [
                 (Event::Resent, State::Held, MoneyMove::DoubtHeld),
-                (
-                    Event::Found(none),
-                    State::Settled(none),
-                    MoneyMove::DoubtSpent(none)
-                ),
+                (Event::Found(none), State::Settled(none), MoneyMove::DoubtSpent(none)),
                 (Event::Absent, State::Released, MoneyMove::DoubtReleased),
-                (
-                    Event::ResolvedSettled(none),
-                    State::Settled(none),
-                    MoneyMove::DoubtSpent(none)
-                ),
-                (
-                    Event::ResolvedReleased,
-                    State::Released,
-                    MoneyMove::DoubtReleased
-                ),
+                (Event::ResolvedSettled(none), State::Settled(none), MoneyMove::DoubtSpent(none)),
+                (Event::ResolvedReleased, State::Released, MoneyMove::DoubtReleased),
             ]
         );
     }
@@ -318,13 +272,8 @@ mod tests {
     fn an_ended_call_stays_ended() {
         assert_eq!(legal(life(State::Settled(usd(1)), true)), []);
         assert_eq!(legal(life(State::Released, false)), []);
-        let refused = life(State::Released, false)
-            .step(Event::Resent)
-            .unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "Resent can't happen to a call that is released"
-        );
+        let refused = life(State::Released, false).step(Event::Resent).unwrap_err();
+        assert_eq!(refused.to_string(), "Resent can't happen to a call that is released");
     }
 
     #[test]
@@ -332,9 +281,7 @@ mod tests {
         let (doubted, _) = life(State::Held, false).step(Event::Unknown).unwrap();
         let (resent, _) = doubted.step(Event::Resent).unwrap();
         assert!(doubted.doubted && resent.doubted);
-        let (settled, _) = life(State::Held, false)
-            .step(Event::Executed(usd(5)))
-            .unwrap();
+        let (settled, _) = life(State::Held, false).step(Event::Executed(usd(5))).unwrap();
         assert!(!settled.doubted);
     }
 
@@ -350,13 +297,7 @@ mod tests {
     fn a_call_counts_for_what_it_may_have_moved() {
         let counts = |state| life(state, false).amount();
         assert_eq!(
-            [
-                State::Held,
-                State::InDoubt,
-                State::Released,
-                State::Settled(usd(7))
-            ]
-            .map(counts),
+            [State::Held, State::InDoubt, State::Released, State::Settled(usd(7))].map(counts),
             [usd(5), usd(5), MicroUsd::ZERO, usd(7)]
         );
         let overrun = |state| life(state, false).is_overrun();

@@ -17,10 +17,7 @@ pub struct Currency {
 
 impl Currency {
     /// The US dollar, in which caps are counted.
-    pub const USD: Self = Self {
-        code: "usd",
-        exponent: 2,
-    };
+    pub const USD: Self = Self { code: "usd", exponent: 2 };
 
     /// The currency with this three-letter code, in any case; `None` where it is not known.
     #[must_use]
@@ -28,15 +25,9 @@ impl Currency {
         if code.eq_ignore_ascii_case(Self::USD.code) {
             return Some(Self::USD);
         }
-        let listed = [
-            (&ZERO_DECIMAL[..], 0),
-            (&TWO_DECIMAL[..], 2),
-            (&THREE_DECIMAL[..], 3),
-        ];
+        let listed = [(&ZERO_DECIMAL[..], 0), (&TWO_DECIMAL[..], 2), (&THREE_DECIMAL[..], 3)];
         listed.into_iter().find_map(|(codes, exponent)| {
-            let code = codes
-                .iter()
-                .find(|known| known.eq_ignore_ascii_case(code))?;
+            let code = codes.iter().find(|known| known.eq_ignore_ascii_case(code))?;
             Some(Self { code, exponent })
         })
     }
@@ -61,9 +52,7 @@ impl Currency {
             return None;
         }
         let micros_per_unit = 10_u64.pow(6 - self.exponent);
-        smallest_units
-            .checked_mul(micros_per_unit)
-            .and_then(MicroUsd::from_micros)
+        smallest_units.checked_mul(micros_per_unit).and_then(MicroUsd::from_micros)
     }
 }
 
@@ -99,20 +88,10 @@ mod tests {
 
     #[test]
     fn exponents_are_stripes_not_isos() {
-        for (code, exponent) in [
-            ("USD", 2),
-            ("jpy", 0),
-            ("Kwd", 3),
-            ("isk", 2),
-            ("ugx", 2),
-            ("mga", 0),
-            ("bhd", 3),
-        ] {
-            assert_eq!(
-                Currency::parse(code).map(Currency::exponent),
-                Some(exponent),
-                "{code}"
-            );
+        for (code, exponent) in
+            [("USD", 2), ("jpy", 0), ("Kwd", 3), ("isk", 2), ("ugx", 2), ("mga", 0), ("bhd", 3)]
+        {
+            assert_eq!(Currency::parse(code).map(Currency::exponent), Some(exponent), "{code}");
         }
     }
 
@@ -125,10 +104,7 @@ mod tests {
 
     #[test]
     fn cents_become_micro_dollars_exactly_and_nothing_else_does() {
-        assert_eq!(
-            Currency::USD.to_usd(1_099),
-            MicroUsd::from_micros(10_990_000)
-        );
+        assert_eq!(Currency::USD.to_usd(1_099), MicroUsd::from_micros(10_990_000));
         assert_eq!(Currency::USD.to_usd(u64::MAX), None);
         assert_eq!(Currency::parse("eur").unwrap().to_usd(1), None);
         assert_eq!(Currency::parse("usd").unwrap().to_string(), "usd");

@@ -28,17 +28,11 @@ fn show(prefix: &str, number: i64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn read(prefix: &str, text: &str) -> Result<i64, InvalidId> {
-    let digits = text
-        .strip_prefix(prefix)
-        .filter(|d| d.len() == LENGTH)
-        .ok_or(InvalidId)?;
+    let digits = text.strip_prefix(prefix).filter(|d| d.len() == LENGTH).ok_or(InvalidId)?;
     digits.bytes().try_fold(0_i64, |number, byte| {
         let digit = DIGITS.iter().position(|d| *d == byte).ok_or(InvalidId)?;
         let digit = i64::try_from(digit).map_err(|_| InvalidId)?;
-        number
-            .checked_mul(32)
-            .and_then(|n| n.checked_add(digit))
-            .ok_or(InvalidId)
+        number.checked_mul(32).and_then(|n| n.checked_add(digit)).ok_or(InvalidId)
     })
 }
 
@@ -116,14 +110,8 @@ mod tests {
 
     #[test]
     fn a_text_of_another_kind_or_shape_is_no_id() {
-        for text in [
-            "",
-            "vk_",
-            "vk_0",
-            "bud_0000000000011",
-            "vk_00000000000i1",
-            "vk_zzzzzzzzzzzzz",
-        ] {
+        for text in ["", "vk_", "vk_0", "bud_0000000000011", "vk_00000000000i1", "vk_zzzzzzzzzzzzz"]
+        {
             assert_eq!(text.parse::<KeyId>(), Err(InvalidId), "{text}");
         }
     }

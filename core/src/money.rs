@@ -21,11 +21,7 @@ impl MicroUsd {
     /// That many micro-dollars, or `None` above `i64::MAX` of them.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Option<Self> {
-        if micros > MAX {
-            None
-        } else {
-            Some(Self(micros))
-        }
+        if micros > MAX { None } else { Some(Self(micros)) }
     }
 
     /// The amount in micro-dollars.
@@ -118,11 +114,7 @@ mod tests {
             ("0.000001", 1),
             ("9223372036854.775807", i64::MAX.unsigned_abs()),
         ] {
-            assert_eq!(
-                MicroUsd::parse(text).map(MicroUsd::as_micros),
-                Ok(micros),
-                "{text}"
-            );
+            assert_eq!(MicroUsd::parse(text).map(MicroUsd::as_micros), Ok(micros), "{text}");
         }
     }
 
@@ -186,18 +178,8 @@ mod tests {
         assert_eq!(plain_integer("0"), Ok(0));
         assert_eq!(plain_integer("100"), Ok(100));
         assert_eq!(plain_integer("18446744073709551615"), Ok(u64::MAX));
-        for text in [
-            "",
-            "00",
-            "007",
-            "-0",
-            "+5",
-            "1.0",
-            "1e2",
-            "0x1",
-            " 1",
-            "18446744073709551616",
-        ] {
+        for text in ["", "00", "007", "-0", "+5", "1.0", "1e2", "0x1", " 1", "18446744073709551616"]
+        {
             assert_eq!(plain_integer(text), Err(InvalidAmount), "{text}");
         }
     }

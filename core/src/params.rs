@@ -56,14 +56,11 @@ impl Params {
         }
         let decode = |part: &str| {
             let escapes_are_whole = part.split('%').skip(1).all(|after| {
-                after
-                    .get(..2)
-                    .is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
+                after.get(..2).is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
             });
             let spaced = part.replace('+', " ");
-            let decoded = percent_decode_str(&spaced)
-                .decode_utf8()
-                .map(std::borrow::Cow::into_owned);
+            let decoded =
+                percent_decode_str(&spaced).decode_utf8().map(std::borrow::Cow::into_owned);
             if escapes_are_whole {
                 decoded.map_err(|_| InvalidParams::Form)
             } else {
@@ -113,10 +110,7 @@ impl Params {
     /// The value with exactly this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Takes the value with exactly this name out of the parameters.
@@ -138,9 +132,7 @@ impl Params {
 
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// A name that a reader could take for `name` although it is another: a nested, an upper-case,
@@ -152,10 +144,7 @@ impl Params {
         if name.contains('[') {
             return None;
         }
-        self.0
-            .iter()
-            .map(|(given, _)| given.as_str())
-            .find(|given| alike(given))
+        self.0.iter().map(|(given, _)| given.as_str()).find(|given| alike(given))
     }
 
     /// SHA-256 over method, path and parameters: equal for two requests that ask the same.
@@ -173,9 +162,7 @@ impl Params {
     /// The parameters as a form.
     #[must_use]
     pub fn to_form(&self) -> String {
-        form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(self.iter())
-            .finish()
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(self.iter()).finish()
     }
 }
 
@@ -183,10 +170,7 @@ impl Params {
 fn check_name(name: &str) -> Result<(), InvalidParams> {
     let invalid = || InvalidParams::Name(name.chars().take(80).collect());
     let (root, mut rest) = name.split_at(name.find('[').unwrap_or(name.len()));
-    if root.is_empty()
-        || !root
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    if root.is_empty() || !root.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
     {
         return Err(invalid());
     }
@@ -211,12 +195,12 @@ enum Node {
 fn node(text: &str) -> Result<Node, InvalidParams> {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     let parsed = match text.bytes().next() {
-        Some(b'{') => serde_json::Deserializer::from_str(text)
-            .deserialize_map(Members)
-            .map(Node::Object),
-        Some(b'[') => serde_json::Deserializer::from_str(text)
-            .deserialize_seq(Items)
-            .map(Node::Array),
+        Some(b'{') => {
+            serde_json::Deserializer::from_str(text).deserialize_map(Members).map(Node::Object)
+        }
+        Some(b'[') => {
+            serde_json::Deserializer::from_str(text).deserialize_seq(Items).map(Node::Array)
+        }
         Some(b'"') => serde_json::from_str(text).map(Node::Scalar),
         _ if text == "null" => return Ok(Node::Scalar(String::new())),
         _ => serde_json::from_str::<&RawValue>(text).map(|raw| Node::Scalar(raw.get().to_owned())),
@@ -251,11 +235,7 @@ fn flatten(
             }
         }
     }
-    if pairs.len() > MAX_PARAMS {
-        Err(InvalidParams::TooMany)
-    } else {
-        Ok(())
-    }
+    if pairs.len() > MAX_PARAMS { Err(InvalidParams::TooMany) } else { Ok(()) }
 }
 
 struct Members;
@@ -329,10 +309,7 @@ mod tests {
                         "items":[{"price":"p","n":1.50}],"customer":null,"expand":[]} "#;
         let form = "amount=100&currency=usd&confirm=true&metadata[k]=v%C3%A9&items[0][price]=p\
                     &items[0][n]=1.50&customer=&expand=";
-        assert_eq!(
-            Params::from_json(json).unwrap(),
-            Params::from_form(form).unwrap()
-        );
+        assert_eq!(Params::from_json(json).unwrap(), Params::from_form(form).unwrap());
     }
 
     #[test]
@@ -342,12 +319,7 @@ mod tests {
                 .unwrap();
         assert_eq!(
             pairs(&params),
-            [
-                ("a", "1e2"),
-                ("b", "100.0"),
-                ("c", "123456789012345678901234567890"),
-                ("d", "-0")
-            ]
+            [("a", "1e2"), ("b", "100.0"), ("c", "123456789012345678901234567890"), ("d", "-0")]
         );
     }
 
@@ -361,20 +333,14 @@ mod tests {
             "a[b]=1&a[b]=2",
             "a[b]=1&a[b][c]=2",
         ] {
-            assert!(
-                matches!(Params::from_form(form), Err(InvalidParams::Duplicate(_))),
-                "{form}"
-            );
+            assert!(matches!(Params::from_form(form), Err(InvalidParams::Duplicate(_))), "{form}");
         }
         for json in [
             r#"{"amount":1,"amount":2}"#,
             r#"{"amount":1,"\u0061mount":2}"#,
             r#"{"a":{"b":1,"b":2}}"#,
         ] {
-            assert!(
-                matches!(Params::from_json(json), Err(InvalidParams::Duplicate(_))),
-                "{json}"
-            );
+            assert!(matches!(Params::from_json(json), Err(InvalidParams::Duplicate(_))), "{json}");
         }
     }
 
@@ -392,15 +358,9 @@ mod tests {
             "a.b=1",
             "a[%0A]=1",
         ] {
-            assert!(
-                matches!(Params::from_form(form), Err(InvalidParams::Name(_))),
-                "{form}"
-            );
+            assert!(matches!(Params::from_form(form), Err(InvalidParams::Name(_))), "{form}");
         }
-        assert!(matches!(
-            Params::from_json(r#"{"a":{"b]":1}}"#),
-            Err(InvalidParams::Name(_))
-        ));
+        assert!(matches!(Params::from_json(r#"{"a":{"b]":1}}"#), Err(InvalidParams::Name(_))));
     }
 
     #[test]
@@ -423,21 +383,10 @@ mod tests {
         }
         let nest = |depth: usize| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
         assert!(Params::from_json(&nest(MAX_DEPTH - 1)).is_ok());
-        assert_eq!(
-            Params::from_json(&nest(MAX_DEPTH)),
-            Err(InvalidParams::Json)
-        );
-        let many = |n: usize| {
-            (0..n)
-                .map(|i| format!("a{i}=1"))
-                .collect::<Vec<_>>()
-                .join("&")
-        };
+        assert_eq!(Params::from_json(&nest(MAX_DEPTH)), Err(InvalidParams::Json));
+        let many = |n: usize| (0..n).map(|i| format!("a{i}=1")).collect::<Vec<_>>().join("&");
         assert!(Params::from_form(&many(MAX_PARAMS)).is_ok());
-        assert_eq!(
-            Params::from_form(&many(MAX_PARAMS + 1)),
-            Err(InvalidParams::TooMany)
-        );
+        assert_eq!(Params::from_form(&many(MAX_PARAMS + 1)), Err(InvalidParams::TooMany));
         let wide = format!("{{\"a\":[{}1]}}", "1,".repeat(MAX_PARAMS));
         assert_eq!(Params::from_json(&wide), Err(InvalidParams::TooMany));
     }
@@ -456,11 +405,8 @@ mod tests {
             method: crate::policy::Method::Post,
             path: crate::path::CanonicalPath::parse(path).unwrap(),
         };
-        let of = |path: &str, form: &str| {
-            Params::from_form(form)
-                .unwrap()
-                .fingerprint(&endpoint(path))
-        };
+        let of =
+            |path: &str, form: &str| Params::from_form(form).unwrap().fingerprint(&endpoint(path));
         assert_eq!(of("/a", "b=1&a=2"), of("/a", "a=2&b=1"));
         let different = [
             of("/a", "a=bc"),
@@ -478,10 +424,8 @@ mod tests {
         let mut params = Params::from_form("b=1&idempotency_key=k").unwrap();
         assert_eq!(params.take("idempotency_key").as_deref(), Some("k"));
         assert_eq!(params.take("idempotency_key"), None);
-        let params = params.with([
-            ("a".to_owned(), "2".to_owned()),
-            ("b".to_owned(), "3".to_owned()),
-        ]);
+        let params =
+            params.with([("a".to_owned(), "2".to_owned()), ("b".to_owned(), "3".to_owned())]);
         assert_eq!(pairs(&params), [("a", "2"), ("b", "3")]);
     }
 }

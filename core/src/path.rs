@@ -38,10 +38,7 @@ impl CanonicalPath {
     /// [`NotCanonical`] where another reader could understand another path.
     pub fn parse(raw: &str) -> Result<Self, NotCanonical> {
         let rest = raw.strip_prefix('/').ok_or(NotCanonical)?;
-        let segments = rest
-            .split('/')
-            .map(segment)
-            .collect::<Result<Vec<_>, _>>()?;
+        let segments = rest.split('/').map(segment).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { segments })
     }
 
@@ -55,23 +52,14 @@ impl CanonicalPath {
     #[must_use]
     pub fn split_first(&self) -> Option<(&str, Self)> {
         let (first, rest) = self.segments.split_first()?;
-        (!rest.is_empty()).then(|| {
-            (
-                first.as_str(),
-                Self {
-                    segments: rest.to_vec(),
-                },
-            )
-        })
+        (!rest.is_empty()).then(|| (first.as_str(), Self { segments: rest.to_vec() }))
     }
 }
 
 /// The path as it is sent: encoded in one way.
 impl fmt::Display for CanonicalPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.segments
-            .iter()
-            .try_for_each(|segment| write!(f, "/{}", encoded(segment)))
+        self.segments.iter().try_for_each(|segment| write!(f, "/{}", encoded(segment)))
     }
 }
 
@@ -82,18 +70,14 @@ pub(crate) fn encoded(segment: &str) -> impl fmt::Display {
 
 fn segment(raw: &str) -> Result<String, NotCanonical> {
     let malformed_or_needless = |encoded: &str| {
-        let byte = encoded
-            .get(..2)
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let byte = encoded.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         byte.is_none_or(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
     };
     let unprintable = raw.bytes().any(|b| !b.is_ascii_graphic());
     if unprintable || raw.split('%').skip(1).any(malformed_or_needless) {
         return Err(NotCanonical);
     }
-    let decoded = percent_decode_str(raw)
-        .decode_utf8()
-        .map_err(|_| NotCanonical)?;
+    let decoded = percent_decode_str(raw).decode_utf8().map_err(|_| NotCanonical)?;
     let ambiguous = |c: char| c.is_control() || "/\\;%?#".contains(c);
     if decoded.is_empty() || decoded == "." || decoded == ".." || decoded.chars().any(ambiguous) {
         return Err(NotCanonical);
@@ -107,22 +91,13 @@ mod tests {
 
     #[test]
     fn a_canonical_path_is_sent_as_it_was_read() {
-        for path in [
-            "/v1",
-            "/v1/payment_intents/pi_1-2.3~x",
-            "/v2/PhoneNumbers/+15551234567",
-            "/a:b/@c",
-        ] {
+        for path in
+            ["/v1", "/v1/payment_intents/pi_1-2.3~x", "/v2/PhoneNumbers/+15551234567", "/a:b/@c"]
+        {
             assert_eq!(CanonicalPath::parse(path).unwrap().to_string(), path);
         }
-        assert_eq!(
-            CanonicalPath::parse("/a/%2B1%20x").unwrap().to_string(),
-            "/a/+1%20x"
-        );
-        assert_eq!(
-            CanonicalPath::parse("/a/%C3%A9").unwrap().segments(),
-            ["a", "é"]
-        );
+        assert_eq!(CanonicalPath::parse("/a/%2B1%20x").unwrap().to_string(), "/a/+1%20x");
+        assert_eq!(CanonicalPath::parse("/a/%C3%A9").unwrap().segments(), ["a", "é"]);
     }
 
     #[test]
@@ -164,15 +139,7 @@ mod tests {
     fn the_first_segment_splits_off_only_when_something_is_behind_it() {
         let path = CanonicalPath::parse("/stripe/v1/charges").unwrap();
         let (vendor, rest) = path.split_first().unwrap();
-        assert_eq!(
-            (vendor, rest.to_string().as_str()),
-            ("stripe", "/v1/charges")
-        );
-        assert!(
-            CanonicalPath::parse("/stripe")
-                .unwrap()
-                .split_first()
-                .is_none()
-        );
+        assert_eq!((vendor, rest.to_string().as_str()), ("stripe", "/v1/charges"));
+        assert!(CanonicalPath::parse("/stripe").unwrap().split_first().is_none());
     }
 }

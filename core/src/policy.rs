@@ -42,15 +42,8 @@ pub enum Method {
 }
 
 impl Method {
-    const ALL: [Self; 7] = [
-        Self::Get,
-        Self::Post,
-        Self::Put,
-        Self::Patch,
-        Self::Delete,
-        Self::Head,
-        Self::Options,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete, Self::Head, Self::Options];
 
     /// The method with this name, which is case-sensitive (RFC 9110).
     #[must_use]
@@ -157,28 +150,16 @@ impl FromStr for EndpointPattern {
             None => (path, false),
         };
         if open_ended && path.is_empty() {
-            return Ok(Self {
-                method,
-                segments: Vec::new(),
-                open_ended,
-            });
+            return Ok(Self { method, segments: Vec::new(), open_ended });
         }
         let rest = path.strip_prefix('/').ok_or_else(invalid)?;
-        let segments = rest
-            .split('/')
-            .map(|segment| pattern_segment(segment).ok_or_else(invalid));
-        Ok(Self {
-            method,
-            segments: segments.collect::<Result<_, _>>()?,
-            open_ended,
-        })
+        let segments = rest.split('/').map(|segment| pattern_segment(segment).ok_or_else(invalid));
+        Ok(Self { method, segments: segments.collect::<Result<_, _>>()?, open_ended })
     }
 }
 
 fn pattern_segment(text: &str) -> Option<Segment> {
-    let name = text
-        .strip_prefix('{')
-        .and_then(|rest| rest.strip_suffix('}'));
+    let name = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     if let Some(name) = name {
         let plain =
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -200,11 +181,7 @@ impl fmt::Display for EndpointPattern {
                 Segment::Any(name) => write!(f, "/{{{name}}}")?,
             }
         }
-        if self.open_ended {
-            f.write_str("/*")
-        } else {
-            Ok(())
-        }
+        if self.open_ended { f.write_str("/*") } else { Ok(()) }
     }
 }
 
@@ -280,18 +257,10 @@ impl Policy {
     /// # Errors
     /// [`Refusal::EndpointNotAllowed`] or [`Refusal::ParameterNotAllowed`].
     pub fn permit(&self, endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
-        if !self
-            .allowed_endpoints
-            .iter()
-            .any(|pattern| pattern.matches(endpoint))
-        {
+        if !self.allowed_endpoints.iter().any(|pattern| pattern.matches(endpoint)) {
             return Err(Refusal::EndpointNotAllowed {
                 attempted: endpoint.to_string(),
-                allowed: self
-                    .allowed_endpoints
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect(),
+                allowed: self.allowed_endpoints.iter().map(ToString::to_string).collect(),
             });
         }
         let outside = self.allowed_params.iter().find(|(name, values)| {
@@ -339,12 +308,7 @@ mod tests {
             ("POST /v1/charges", "POST", "/v1/Charges", false),
             ("GET /v1/charges/{id}", "GET", "/v1/charges/ch_1", true),
             ("GET /v1/charges/{id}", "GET", "/v1/charges", false),
-            (
-                "GET /v1/charges/{id}",
-                "GET",
-                "/v1/charges/ch_1/refunds",
-                false,
-            ),
+            ("GET /v1/charges/{id}", "GET", "/v1/charges/ch_1/refunds", false),
             ("GET /v1/*", "GET", "/v1/charges", true),
             ("GET /v1/*", "GET", "/v1/charges/ch_1/refunds", true),
             ("GET /v1/*", "GET", "/v1", false),
@@ -365,13 +329,9 @@ mod tests {
 
     #[test]
     fn a_pattern_prints_as_it_was_written() {
-        for text in [
-            "POST /v1/charges",
-            "GET /v1/charges/{id}",
-            "PATCH /v1/*",
-            "PUT /*",
-            "DELETE /a/{b}/*",
-        ] {
+        for text in
+            ["POST /v1/charges", "GET /v1/charges/{id}", "PATCH /v1/*", "PUT /*", "DELETE /a/{b}/*"]
+        {
             assert_eq!(text.parse::<EndpointPattern>().unwrap().to_string(), text);
         }
     }
@@ -443,10 +403,7 @@ mod tests {
             vendor: "stripe".into(),
             allowed_endpoints: vec!["POST /v1/charges".parse().unwrap()],
             per_call_usd_cap: None,
-            allowed_params: allowed_params
-                .iter()
-                .map(|(n, v)| ((*n).into(), values(v)))
-                .collect(),
+            allowed_params: allowed_params.iter().map(|(n, v)| ((*n).into(), values(v))).collect(),
         }
     }
 
@@ -460,20 +417,14 @@ mod tests {
                 allowed: vec!["POST /v1/charges".into()],
             })
         );
-        assert_eq!(
-            policy(&[]).permit(&endpoint("POST", "/v1/charges"), &Params::none()),
-            Ok(())
-        );
+        assert_eq!(policy(&[]).permit(&endpoint("POST", "/v1/charges"), &Params::none()), Ok(()));
     }
 
     #[test]
     fn a_limited_parameter_must_be_given_with_an_allowed_value() {
         let policy = policy(&[("customer", &["cus_1", "cus_2"])]);
         let permit = |form: &str| {
-            policy.permit(
-                &endpoint("POST", "/v1/charges"),
-                &Params::from_form(form).unwrap(),
-            )
+            policy.permit(&endpoint("POST", "/v1/charges"), &Params::from_form(form).unwrap())
         };
         assert_eq!(permit("customer=cus_2"), Ok(()));
         for form in [
@@ -485,9 +436,7 @@ mod tests {
         ] {
             assert_eq!(
                 permit(form),
-                Err(Refusal::ParameterNotAllowed {
-                    name: "customer".into()
-                }),
+                Err(Refusal::ParameterNotAllowed { name: "customer".into() }),
                 "{form}"
             );
         }

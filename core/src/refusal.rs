@@ -289,10 +289,9 @@ impl Refusal {
     pub fn headers(&self) -> Vec<(&'static str, &'static str)> {
         let again = if self.is_terminal() { "false" } else { "true" };
         match self {
-            Self::CapExhausted { .. } => vec![
-                ("x-keybrake-cap-hit", "true"),
-                ("stripe-should-retry", again),
-            ],
+            Self::CapExhausted { .. } => {
+                vec![("x-keybrake-cap-hit", "true"), ("stripe-should-retry", again)]
+            }
             Self::OutcomeUnknown { retry_helps: false } => vec![("stripe-should-retry", "false")],
             Self::CallInProgress | Self::CapContended { .. } | Self::LedgerUnavailable => {
                 vec![("stripe-should-retry", again), ("retry-after", "1")]
@@ -371,13 +370,7 @@ impl Refusal {
             Self::AnswerPruned { vendor_object_id } => {
                 json!({ "vendor_object_id": vendor_object_id })
             }
-            Self::CapExhausted {
-                budget,
-                kind,
-                cap,
-                spent,
-                asked,
-            } => {
+            Self::CapExhausted { budget, kind, cap, spent, asked } => {
                 let mut details = json!({
                     "budget_id": budget.to_string(), "cap_usd": cap.to_string(),
                     "spent_usd": spent.to_string(), "asked_usd": asked.to_string(),
@@ -423,9 +416,7 @@ mod tests {
         let usd = |micros| MicroUsd::from_micros(micros).unwrap();
         Refusal::CapExhausted {
             budget: BudgetId::from_number(1),
-            kind: CapKind::Daily {
-                resets_at: Timestamp::from_micros(0),
-            },
+            kind: CapKind::Daily { resets_at: Timestamp::from_micros(0) },
             cap: usd(50_000_000),
             spent: usd(49_500_000),
             asked: usd(1_000_000),
@@ -450,18 +441,9 @@ mod tests {
 
     #[test]
     fn only_an_exhausted_cap_is_a_cap_hit() {
-        assert!(
-            exhausted()
-                .headers()
-                .contains(&("x-keybrake-cap-hit", "true"))
-        );
-        let contended = Refusal::CapContended {
-            budget: BudgetId::from_number(1),
-        };
-        assert_eq!(
-            contended.headers(),
-            [("stripe-should-retry", "true"), ("retry-after", "1")]
-        );
+        assert!(exhausted().headers().contains(&("x-keybrake-cap-hit", "true")));
+        let contended = Refusal::CapContended { budget: BudgetId::from_number(1) };
+        assert_eq!(contended.headers(), [("stripe-should-retry", "true"), ("retry-after", "1")]);
         assert_eq!(contended.status(), exhausted().status());
         assert!(!contended.is_terminal() && exhausted().is_terminal());
     }
@@ -474,10 +456,8 @@ mod tests {
             amount: MicroUsd::ZERO,
             vendor_object_id: Some("pi_1".into()),
         };
-        let refusal = Refusal::KeyRevoked {
-            at: Timestamp::from_micros(0),
-            prior: Some(Box::new(prior)),
-        };
+        let refusal =
+            Refusal::KeyRevoked { at: Timestamp::from_micros(0), prior: Some(Box::new(prior)) };
         let body = refusal.body(None);
         assert_eq!(body["keybrake"]["prior"]["vendor_object_id"], "pi_1");
         assert_eq!(body["keybrake"]["call_id"], Value::Null);

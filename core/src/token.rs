@@ -30,12 +30,7 @@ impl VaultToken {
     pub fn derive(deriving_key: &[u8; 32], key: KeyId) -> Self {
         // HMAC takes a key of any length: this branch is never empty.
         let bits: [u8; 32] = Hmac::<Sha256>::new_from_slice(deriving_key)
-            .map(|mac| {
-                mac.chain_update(key.to_string())
-                    .finalize()
-                    .into_bytes()
-                    .into()
-            })
+            .map(|mac| mac.chain_update(key.to_string()).finalize().into_bytes().into())
             .unwrap_or_default();
         let secret = base62(&bits, SECRET_DIGITS);
         let check = checksum(&secret);
@@ -102,10 +97,7 @@ impl fmt::Debug for TokenHash {
 }
 
 fn checksum(secret: &str) -> String {
-    base62(
-        &crc32fast::hash(secret.as_bytes()).to_be_bytes(),
-        CHECK_DIGITS,
-    )
+    base62(&crc32fast::hash(secret.as_bytes()).to_be_bytes(), CHECK_DIGITS)
 }
 
 /// A big-endian number in base 62, padded with zeros to `length` digits.
@@ -159,15 +151,7 @@ mod tests {
         assert_eq!(VaultToken::parse(&text).unwrap().hash(), token().hash());
         let mistyped = text.replace(text.chars().nth(20).unwrap(), "é");
         let longer = format!("{text}0");
-        for wrong in [
-            "",
-            "vault_key_",
-            &text[1..],
-            &text[..58],
-            &longer,
-            &mistyped,
-            "sk_test_1",
-        ] {
+        for wrong in ["", "vault_key_", &text[1..], &text[..58], &longer, &mistyped, "sk_test_1"] {
             assert!(VaultToken::parse(wrong).is_none(), "{wrong}");
         }
     }

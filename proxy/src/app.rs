@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use anyhow::Context;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use keybrake_core::{
     ids::{CallId, KeyId},
     ledger::{Command, Reply, rows::VaultKey},
@@ -41,6 +43,8 @@ pub struct Vendor {
     /// Whether its objects are tagged.
     pub tags: bool,
     secret: Option<VendorSecret>,
+    request_headers: Vec<HeaderName>,
+    answer_headers: Vec<HeaderName>,
 }
 
 struct VendorSecret {
@@ -58,17 +62,27 @@ impl Vendor {
     /// Whether these bytes contain the real secret.
     #[must_use]
     pub fn leaks_into(&self, bytes: &[u8]) -> bool {
-        self.secret
-            .as_ref()
-            .is_some_and(|secret| secret.finder.find(bytes).is_some())
+        self.secret.as_ref().is_some_and(|secret| secret.finder.find(bytes).is_some())
+    }
+
+    /// What passes of a caller's headers.
+    #[must_use]
+    pub fn passing_request(&self, headers: &HeaderMap) -> HeaderMap {
+        passing(&self.request_headers, headers, |_| true)
+    }
+
+    /// What passes of this vendor's headers: nothing that contains the real secret.
+    #[must_use]
+    pub fn passing_answer(&self, headers: &HeaderMap) -> HeaderMap {
+        passing(&self.answer_headers, headers, |value| !self.leaks_into(value.as_bytes()))
     }
 
     /// How many bytes of the secret could stand at the end of a chunk without its being seen.
     #[must_use]
     pub fn secret_overlap(&self) -> usize {
-        self.secret.as_ref().map_or(0, |secret| {
-            secret.value.expose_secret().len().saturating_sub(1)
-        })
+        self.secret
+            .as_ref()
+            .map_or(0, |secret| secret.value.expose_secret().len().saturating_sub(1))
     }
 }
 
@@ -173,19 +187,12 @@ impl App {
     #[must_use]
     pub fn is_api_key(&self, given: &str) -> bool {
         use subtle::ConstantTimeEq;
-        self.api_key
-            .expose_secret()
-            .as_bytes()
-            .ct_eq(given.as_bytes())
-            .into()
+        self.api_key.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
     }
 
     /// Has the ledger decide; a ledger that can't is a refusal.
     pub async fn decide(&self, command: Command) -> Result<Decided, Refusal> {
-        self.writer
-            .decide(command)
-            .await
-            .map_err(|error| unavailable(&error))
+        self.writer.decide(command).await.map_err(|error| unavailable(&error))
     }
 
     /// Asks the ledger's readers, off the async workers.
@@ -195,9 +202,7 @@ impl App {
     ) -> Result<T, Refusal> {
         let readers = Arc::clone(&self.readers);
         let asked = tokio::task::spawn_blocking(move || question(&readers)).await;
-        asked
-            .map_err(|_| Refusal::LedgerUnavailable)?
-            .map_err(|error| unavailable(&error))
+        asked.map_err(|_| Refusal::LedgerUnavailable)?.map_err(|error| unavailable(&error))
     }
 
     /// The vault key with this token.
@@ -206,9 +211,7 @@ impl App {
         if let Some(key) = self.keys.get(&hash) {
             return Ok(key);
         }
-        let found = self
-            .read(move |readers| readers.key_by_token(&hash))
-            .await?;
+        let found = self.read(move |readers| readers.key_by_token(&hash)).await?;
         let key = Arc::new(found.ok_or(Refusal::InvalidKey)?);
         self.keys.insert(hash, Arc::clone(&key));
         Ok(key)
@@ -238,13 +241,37 @@ fn vendors(
             let finder = Finder::new(value.expose_secret().as_bytes()).into_owned();
             VendorSecret { value, finder }
         });
+        let headers = &config.definition.headers;
         let vendor = Vendor {
+            request_headers: header_names(&headers.request)?,
+            answer_headers: header_names(&headers.response)?,
             definition: config.definition,
             base_url: config.base_url,
             tags: config.tags,
             secret,
         };
-        (name, Arc::new(vendor))
+        Ok((name, Arc::new(vendor)))
     };
-    Ok(configs.into_iter().map(vendor).collect())
+    configs.into_iter().map(vendor).collect()
+}
+
+fn header_names(names: &[String]) -> anyhow::Result<Vec<HeaderName>> {
+    let name = |name: &String| {
+        HeaderName::try_from(name).with_context(|| format!("{name:?} is not a header's name"))
+    };
+    names.iter().map(name).collect()
+}
+
+fn passing(
+    names: &[HeaderName],
+    headers: &HeaderMap,
+    may_pass: impl Fn(&HeaderValue) -> bool,
+) -> HeaderMap {
+    let mut passing = HeaderMap::with_capacity(names.len());
+    for name in names {
+        if let Some(value) = headers.get(name).filter(|value| may_pass(value)) {
+            passing.insert(name.clone(), value.clone());
+        }
+    }
+    passing
 }

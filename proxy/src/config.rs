@@ -108,9 +108,7 @@ impl Config {
                 file.vendor_timeout_seconds.unwrap_or(60).clamp(1, 600),
             ),
             contention_wait: Duration::from_millis(
-                file.contention_wait_milliseconds
-                    .unwrap_or(5_000)
-                    .min(60_000),
+                file.contention_wait_milliseconds.unwrap_or(5_000).min(60_000),
             ),
             answers_kept: Duration::from_secs(file.answers_kept_days.unwrap_or(30).max(1) * 86_400),
             vendors: vendors(variable, &file.vendor)?,
@@ -123,9 +121,7 @@ impl Config {
 
 /// The data directory, for commands that need no more of the configuration.
 pub fn data_dir(variable: Variables<'_>, from_file: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let directory = variable("KEYBRAKE_DATA_DIR")
-        .map(PathBuf::from)
-        .or(from_file);
+    let directory = variable("KEYBRAKE_DATA_DIR").map(PathBuf::from).or(from_file);
     let directory = directory.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
     match variable("KEYBRAKE_DATABASE_URL") {
         Some(url) if !url.starts_with("sqlite:") => {
@@ -159,9 +155,9 @@ pub fn api_key(variable: Variables<'_>, data_dir: &Path) -> anyhow::Result<Secre
 pub fn master_key(variable: Variables<'_>, data_dir: &Path) -> anyhow::Result<SealKey> {
     let text = match variable("KEYBRAKE_MASTER_KEY") {
         Some(given) => SecretString::from(given),
-        None => read_or_make(&data_dir.join("master-key"), || {
-            hex::encode(outside::random::<32>())
-        })?,
+        None => {
+            read_or_make(&data_dir.join("master-key"), || hex::encode(outside::random::<32>()))?
+        }
     };
     let text = text.expose_secret().trim();
     let bytes = hex::decode(text)
@@ -175,9 +171,7 @@ pub fn master_key(variable: Variables<'_>, data_dir: &Path) -> anyhow::Result<Se
 
 fn read_file(variable: Variables<'_>) -> anyhow::Result<File> {
     let given = variable("KEYBRAKE_CONFIG").map(PathBuf::from);
-    let path = given
-        .clone()
-        .unwrap_or_else(|| PathBuf::from("keybrake.toml"));
+    let path = given.clone().unwrap_or_else(|| PathBuf::from("keybrake.toml"));
     match std::fs::read_to_string(&path) {
         Ok(text) => {
             toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))
@@ -198,30 +192,18 @@ fn vendors(
         let file = files.get(&definition.name).cloned().unwrap_or_default();
         let prefix = format!("KEYBRAKE_VENDOR_{}", definition.name.to_ascii_uppercase());
         let own = variable(&format!("{prefix}_BASE_URL")).or(file.base_url);
-        let base_url = own
-            .unwrap_or_else(|| definition.base_url.clone())
-            .trim_end_matches('/')
-            .to_owned();
+        let base_url =
+            own.unwrap_or_else(|| definition.base_url.clone()).trim_end_matches('/').to_owned();
         let parsed: http::Uri = base_url
             .parse()
             .with_context(|| format!("the base_url of {} is not an address", definition.name))?;
         if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.path() != "/" {
-            bail!(
-                "the base_url of {} is not http(s)://host[:port]",
-                definition.name
-            );
+            bail!("the base_url of {} is not http(s)://host[:port]", definition.name);
         }
         let secret = variable(&format!("{prefix}_SECRET")).map(SecretString::from);
         let tags = file.tags.unwrap_or(true);
-        vendors.insert(
-            definition.name.clone(),
-            VendorConfig {
-                definition,
-                base_url,
-                tags,
-                secret,
-            },
-        );
+        vendors
+            .insert(definition.name.clone(), VendorConfig { definition, base_url, tags, secret });
     }
     match files.keys().find(|name| !vendors.contains_key(*name)) {
         Some(unknown) => {
@@ -233,26 +215,17 @@ fn vendors(
 
 fn create_private_directory(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path);
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.with_context(|| format!("the data directory {} can't be made", path.display()))
 }
 
 /// What the file says; where there is none, what is made and kept there for its owner alone.
 fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result<SecretString> {
     use std::os::unix::fs::OpenOptionsExt;
-    match std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-    {
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(mut file) => {
             let key = make();
-            file.write_all(key.as_bytes())
-                .and_then(|()| file.sync_all())?;
+            file.write_all(key.as_bytes()).and_then(|()| file.sync_all())?;
             tracing::warn!(path = %path.display(), "no key was given, so one was made; keep a copy of this file");
             Ok(SecretString::from(key))
         }
@@ -304,11 +277,7 @@ mod tests {
             ("KEYBRAKE_MASTER_KEY", "short", "master key"),
             ("KEYBRAKE_API_KEY", "short", "16 characters"),
             ("KEYBRAKE_DATABASE_URL", "postgres://x", "SQLite"),
-            (
-                "KEYBRAKE_VENDOR_STRIPE_BASE_URL",
-                "ftp://x",
-                "base_url of stripe",
-            ),
+            ("KEYBRAKE_VENDOR_STRIPE_BASE_URL", "ftp://x", "base_url of stripe"),
             ("KEYBRAKE_CONFIG", "/does/not/exist", "/does/not/exist"),
         ] {
             let error = format!("{:#}", load(&[(name, value)]).unwrap_err());
@@ -324,15 +293,9 @@ mod tests {
         let of = |name: &str| (name == "KEYBRAKE_DATA_DIR").then(|| data_dir.display().to_string());
         let first = Config::load(&of).unwrap();
         let second = Config::load(&of).unwrap();
-        assert_eq!(
-            first.api_key.expose_secret(),
-            second.api_key.expose_secret()
-        );
+        assert_eq!(first.api_key.expose_secret(), second.api_key.expose_secret());
         for file in ["api-key", "master-key"] {
-            let mode = std::fs::metadata(data_dir.join(file))
-                .unwrap()
-                .permissions()
-                .mode();
+            let mode = std::fs::metadata(data_dir.join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }
     }
@@ -342,20 +305,9 @@ mod tests {
         let hex = "01".repeat(32);
         let base64 = base64::engine::general_purpose::STANDARD.encode([1; 32]);
         let seal = |text: &str| {
-            load(&[("KEYBRAKE_MASTER_KEY", text)])
-                .unwrap()
-                .master_key
-                .seal("t", "r", b"x")
+            load(&[("KEYBRAKE_MASTER_KEY", text)]).unwrap().master_key.seal("t", "r", b"x")
         };
-        assert_eq!(
-            SealKey::new([1; 32]).open("t", "r", &seal(&hex)).unwrap(),
-            b"x"
-        );
-        assert_eq!(
-            SealKey::new([1; 32])
-                .open("t", "r", &seal(&base64))
-                .unwrap(),
-            b"x"
-        );
+        assert_eq!(SealKey::new([1; 32]).open("t", "r", &seal(&hex)).unwrap(), b"x");
+        assert_eq!(SealKey::new([1; 32]).open("t", "r", &seal(&base64)).unwrap(), b"x");
     }
 }

@@ -53,21 +53,16 @@ impl Gate {
         if Instant::now() >= self.send_by {
             return !self.give_up();
         }
-        let opened = self
-            .state
-            .compare_exchange(SHUT, OPENED, Ordering::AcqRel, Ordering::Acquire);
+        let opened = self.state.compare_exchange(SHUT, OPENED, Ordering::AcqRel, Ordering::Acquire);
         if opened.is_ok() {
-            self.sent_at
-                .store(self.clock.now().as_micros(), Ordering::Release);
+            self.sent_at.store(self.clock.now().as_micros(), Ordering::Release);
         }
         opened.unwrap_or_else(|state| state) != GIVEN_UP
     }
 
     /// Shuts the gate for good. Says whether it never opened.
     pub fn give_up(&self) -> bool {
-        let shut = self
-            .state
-            .compare_exchange(SHUT, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire);
+        let shut = self.state.compare_exchange(SHUT, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire);
         shut.unwrap_or_else(|state| state) != OPENED
     }
 
@@ -124,11 +119,7 @@ impl InFlight {
     pub fn enter(&self, request: CallId) -> Ticket {
         let pending = Arc::new(Pending::default());
         self.lock().insert(request, Arc::clone(&pending));
-        Ticket {
-            request,
-            pending,
-            all: self.clone(),
-        }
+        Ticket { request, pending, all: self.clone() }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CallId, Arc<Pending>>> {

@@ -56,12 +56,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         round(&app, &mut turns).await;
         if pruned.is_none_or(|at| at.elapsed() > PRUNE_EVERY) {
             pruned = Some(Instant::now());
-            if app
-                .writer
-                .prune_answers(app.clock.now().before(app.answers_kept))
-                .await
-                .is_err()
-            {
+            if app.writer.prune_answers(app.clock.now().before(app.answers_kept)).await.is_err() {
                 return;
             }
         }
@@ -79,10 +74,7 @@ async fn round(app: &App, turns: &mut HashMap<CallId, Turn>) {
     turns.retain(|call, _| in_doubt.iter().any(|doubted| doubted.id == *call));
     for call in in_doubt {
         let now = app.clock.now();
-        let turn = turns.entry(call.id).or_insert(Turn {
-            next: now,
-            pause: FIRST_PAUSE,
-        });
+        let turn = turns.entry(call.id).or_insert(Turn { next: now, pause: FIRST_PAUSE });
         if now >= turn.next {
             look_up(app, &call).await;
             turn.next = app.clock.now().after(turn.pause);
@@ -99,10 +91,7 @@ async fn look_up(app: &App, call: &Call) {
     let Ok(path) = CanonicalPath::parse(&call.request.path) else {
         return;
     };
-    let endpoint = Endpoint {
-        method: call.request.method,
-        path,
-    };
+    let endpoint = Endpoint { method: call.request.method, path };
     let looked_at = app.clock.now();
     let rule = vendor.definition.rule(&endpoint);
     let Some(mut search) = vendor.definition.search_for(rule, call, looked_at) else {
@@ -114,35 +103,24 @@ async fn look_up(app: &App, call: &Call) {
             let Some(found) = object.and_then(|object| search.found(call, &object)) else {
                 return;
             };
-            (
-                found.event,
-                format!("looked up: the vendor has {id}"),
-                Some((id, found)),
-            )
+            (found.event, format!("looked up: the vendor has {id}"), Some((id, found)))
         }
-        Some(Verdict::Absent) => (
-            Event::Absent,
-            "looked up: the vendor has no such object".to_owned(),
-            None,
-        ),
+        Some(Verdict::Absent) => {
+            (Event::Absent, "looked up: the vendor has no such object".to_owned(), None)
+        }
         Some(Verdict::Unclear { candidates }) => {
             tracing::warn!(call = %call.id, candidates, "a look-up proved nothing");
             return;
         }
         None => return,
     };
-    let visible_after = vendor
-        .definition
-        .lookup
-        .as_ref()
-        .map_or(Duration::MAX, |how| how.visible_after);
+    let visible_after =
+        vendor.definition.lookup.as_ref().map_or(Duration::MAX, |how| how.visible_after);
     let conclude = Conclude {
         call: call.id,
         attempt: Some(call.attempt),
         event,
-        absent_after: SEND_WITHIN
-            .saturating_add(app.vendor_timeout)
-            .saturating_add(visible_after),
+        absent_after: SEND_WITHIN.saturating_add(app.vendor_timeout).saturating_add(visible_after),
         looked_at,
         status: found.as_ref().map(|(_, found)| found.status),
         sealed: found.as_ref().map(|(_, found)| sealed(app, call, found)),
@@ -181,21 +159,12 @@ async fn fetch(app: &App, vendor: &Vendor, path_and_query: &str) -> Option<Value
         Bytes::new(),
         gate,
     );
-    let answer = app
-        .upstream
-        .send(request.ok()?, app.vendor_timeout)
-        .await
-        .ok()?;
+    let answer = app.upstream.send(request.ok()?, app.vendor_timeout).await.ok()?;
     if answer.status().as_u16() != 200 {
-        tracing::warn!(
-            status = answer.status().as_u16(),
-            "the vendor did not answer a look-up"
-        );
+        tracing::warn!(status = answer.status().as_u16(), "the vendor did not answer a look-up");
         return None;
     }
-    let body = read_whole(answer.into_body(), MAX_ANSWER, app.vendor_timeout)
-        .await
-        .ok()?;
+    let body = read_whole(answer.into_body(), MAX_ANSWER, app.vendor_timeout).await.ok()?;
     if vendor.leaks_into(&body) {
         return None;
     }

@@ -20,13 +20,8 @@ impl Clock {
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place that reads the wall clock"
-        )]
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO);
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let micros = i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX);
         Timestamp::from_micros(micros.saturating_add(self.shift_micros.load(Ordering::Relaxed)))
     }
@@ -45,10 +40,7 @@ impl Clock {
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that asks for randomness"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks for randomness")]
     let filled = getrandom::fill(&mut bytes);
     #[expect(clippy::expect_used, reason = "without randomness no key may be made")]
     filled.expect("the operating system gives random bytes");
@@ -69,17 +61,11 @@ impl Ids {
     /// A number that is larger than all that were made before in this process.
     #[must_use]
     pub fn next(&self, clock: &Clock) -> i64 {
-        let micros = clock
-            .now()
-            .as_micros()
-            .saturating_sub(Self::EPOCH_MICROS)
-            .max(0);
+        let micros = clock.now().as_micros().saturating_sub(Self::EPOCH_MICROS).max(0);
         let noise = i64::from(u16::from_be_bytes(random::<2>()) >> (16 - Self::RANDOM_BITS));
         let wanted = (micros << Self::RANDOM_BITS) | noise;
         let larger = |last: i64| Some(wanted.max(last.saturating_add(1)));
-        let before = self
-            .last
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, larger);
+        let before = self.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, larger);
         before.map_or(wanted, |last| wanted.max(last.saturating_add(1)))
     }
 }

@@ -42,15 +42,9 @@ impl SealKey {
     pub fn seal(&self, table: &str, row: &str, value: &[u8]) -> Vec<u8> {
         let nonce = outside::random::<NONCE>();
         let bound = format!("{table}\n{row}");
-        let payload = Payload {
-            msg: value,
-            aad: bound.as_bytes(),
-        };
+        let payload = Payload { msg: value, aad: bound.as_bytes() };
         // Fails only above 256 GiB: what would then be kept does not open.
-        let sealed = self
-            .cipher()
-            .encrypt(&nonce.into(), payload)
-            .unwrap_or_default();
+        let sealed = self.cipher().encrypt(&nonce.into(), payload).unwrap_or_default();
         [&nonce[..], &sealed].concat()
     }
 
@@ -58,20 +52,13 @@ impl SealKey {
     pub fn open(&self, table: &str, row: &str, sealed: &[u8]) -> Result<Vec<u8>, SealBroken> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(SealBroken)?;
         let bound = format!("{table}\n{row}");
-        let payload = Payload {
-            msg: sealed,
-            aad: bound.as_bytes(),
-        };
-        self.cipher()
-            .decrypt(&(*nonce).into(), payload)
-            .map_err(|_| SealBroken)
+        let payload = Payload { msg: sealed, aad: bound.as_bytes() };
+        self.cipher().decrypt(&(*nonce).into(), payload).map_err(|_| SealBroken)
     }
 
     /// Unwraps a random key that this key sealed.
     pub fn unwrap_key(&self, name: &str, sealed: &[u8]) -> Result<[u8; 32], SealBroken> {
-        self.open("wrapped_keys", name, sealed)?
-            .try_into()
-            .map_err(|_| SealBroken)
+        self.open("wrapped_keys", name, sealed)?.try_into().map_err(|_| SealBroken)
     }
 
     /// A new random key, sealed by this one.
@@ -95,29 +82,17 @@ mod tests {
         let sealed = key.seal("answers", "call_1", b"paid");
         assert_eq!(key.open("answers", "call_1", &sealed).unwrap(), b"paid");
         assert_eq!(key.open("answers", "call_2", &sealed), Err(SealBroken));
-        assert_eq!(
-            key.open("vendor_secrets", "call_1", &sealed),
-            Err(SealBroken)
-        );
-        assert_eq!(
-            SealKey::new([2; 32]).open("answers", "call_1", &sealed),
-            Err(SealBroken)
-        );
+        assert_eq!(key.open("vendor_secrets", "call_1", &sealed), Err(SealBroken));
+        assert_eq!(SealKey::new([2; 32]).open("answers", "call_1", &sealed), Err(SealBroken));
         for length in 0..sealed.len() {
-            assert_eq!(
-                key.open("answers", "call_1", &sealed[..length]),
-                Err(SealBroken)
-            );
+            assert_eq!(key.open("answers", "call_1", &sealed[..length]), Err(SealBroken));
         }
     }
 
     #[test]
     fn sealing_twice_shows_nothing_of_the_value() {
         let key = SealKey::new([1; 32]);
-        let (a, b) = (
-            key.seal("t", "r", b"sk_live_1"),
-            key.seal("t", "r", b"sk_live_1"),
-        );
+        let (a, b) = (key.seal("t", "r", b"sk_live_1"), key.seal("t", "r", b"sk_live_1"));
         assert_ne!(a, b);
         assert!(!a.windows(4).any(|bytes| bytes == b"sk_l"));
     }
@@ -127,12 +102,7 @@ mod tests {
         let master = SealKey::new([1; 32]);
         let wrapped = master.wrap_new_key("data");
         let key = master.unwrap_key("data", &wrapped).unwrap();
-        assert_ne!(
-            key,
-            master
-                .unwrap_key("data", &master.wrap_new_key("data"))
-                .unwrap()
-        );
+        assert_ne!(key, master.unwrap_key("data", &master.wrap_new_key("data")).unwrap());
         assert_eq!(master.unwrap_key("token", &wrapped), Err(SealBroken));
         assert!(!format!("{master:?}").contains('1'));
     }

@@ -60,9 +60,8 @@ pub async fn serve(
                 )
             }
         });
-        let connection = builder()
-            .serve_connection_with_upgrades(TokioIo::new(socket), service)
-            .into_owned();
+        let connection =
+            builder().serve_connection_with_upgrades(TokioIo::new(socket), service).into_owned();
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = watched.await {
@@ -73,17 +72,11 @@ pub async fn serve(
     tracing::info!("stopping: no new connections; waiting for calls in flight");
     drop(listener);
     stop_lookups.cancel();
-    if tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }
     app.tasks.close();
-    if tokio::time::timeout(DRAIN_WITHIN, app.tasks.wait())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(DRAIN_WITHIN, app.tasks.wait()).await.is_err() {
         tracing::warn!("some calls did not end in time; they will be in doubt");
     }
     lookups.await?;
@@ -102,9 +95,6 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MAX_HEAD);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Some(Duration::from_secs(30)));
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
     builder
 }

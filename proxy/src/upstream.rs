@@ -83,11 +83,7 @@ impl Upstream {
         };
         answered.map_err(|error| {
             tracing::debug!(%error, "no answer from the vendor");
-            if gate.give_up() {
-                NoAnswer::NotSent
-            } else {
-                NoAnswer::Lost
-            }
+            if gate.give_up() { NoAnswer::NotSent } else { NoAnswer::Lost }
         })
     }
 }
@@ -111,9 +107,7 @@ where
         }
         Ok(())
     };
-    tokio::time::timeout(timeout, reading)
-        .await
-        .map_err(|_| Unreadable)??;
+    tokio::time::timeout(timeout, reading).await.map_err(|_| Unreadable)??;
     Ok(whole.freeze())
 }
 
@@ -137,11 +131,7 @@ impl GatedBody {
     /// This body, behind this gate.
     #[must_use]
     pub const fn new(data: Bytes, gate: Arc<Gate>) -> Self {
-        Self {
-            gate,
-            data: Some(data),
-            asked: false,
-        }
+        Self { gate, data: Some(data), asked: false }
     }
 }
 
@@ -170,9 +160,7 @@ impl Body for GatedBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(
-            self.data
-                .as_ref()
-                .map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX)),
+            self.data.as_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX)),
         )
     }
 }
@@ -200,16 +188,12 @@ mod tests {
             let (mut socket, _) = vendor.accept().await.unwrap();
             let mut seen = vec![0; 4_096];
             let length = socket.read(&mut seen).await.unwrap_or(0);
-            socket
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-                .await
-                .ok();
+            socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.ok();
             String::from_utf8(seen[..length].to_vec()).unwrap()
         });
         let request = Request::builder().method(method).uri(uri);
-        let request = request
-            .body(GatedBody::new(Bytes::from_static(body.as_bytes()), gate))
-            .unwrap();
+        let request =
+            request.body(GatedBody::new(Bytes::from_static(body.as_bytes()), gate)).unwrap();
         let upstream = Upstream::new().unwrap();
         let answer = upstream.send(request, Duration::from_secs(5)).await;
         let status = answer.map(|answer| answer.status().as_u16());
@@ -236,43 +220,25 @@ mod tests {
         for (method, body) in [("POST", "amount=1"), ("GET", "")] {
             let gate = Arc::new(Gate::new(Instant::now(), Clock::default()));
             gate.give_up();
-            assert_eq!(
-                exchange(method, body, gate).await,
-                (Err(NoAnswer::NotSent), String::new())
-            );
+            assert_eq!(exchange(method, body, gate).await, (Err(NoAnswer::NotSent), String::new()));
         }
     }
 
     #[tokio::test]
     async fn a_vendor_that_is_not_there_was_sent_nothing() {
-        let closed = TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let gate = Arc::new(Gate::new(Instant::now(), Clock::default()));
         let request = Request::post(format!("http://{closed}/"))
             .body(GatedBody::new(Bytes::new(), gate))
             .unwrap();
-        let answer = Upstream::new()
-            .unwrap()
-            .send(request, Duration::from_secs(5))
-            .await;
+        let answer = Upstream::new().unwrap().send(request, Duration::from_secs(5)).await;
         assert_eq!(answer.map(|_| ()), Err(NoAnswer::NotSent));
     }
 
     #[tokio::test]
     async fn a_body_over_the_bound_or_broken_off_is_unreadable() {
         let whole = http_body_util::Full::new(Bytes::from_static(b"12345"));
-        assert_eq!(
-            read_whole(whole.clone(), 5, Duration::from_secs(5))
-                .await
-                .unwrap(),
-            "12345"
-        );
-        assert_eq!(
-            read_whole(whole, 4, Duration::from_secs(5)).await,
-            Err(Unreadable)
-        );
+        assert_eq!(read_whole(whole.clone(), 5, Duration::from_secs(5)).await.unwrap(), "12345");
+        assert_eq!(read_whole(whole, 4, Duration::from_secs(5)).await, Err(Unreadable));
     }
 }

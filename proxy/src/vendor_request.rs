@@ -38,34 +38,21 @@ pub(crate) fn build(
     sent.insert(AUTHORIZATION, authorization);
     sent.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if has_form {
-        sent.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/x-www-form-urlencoded"),
-        );
+        sent.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     }
-    let header = vendor
-        .definition
-        .idempotency
-        .as_ref()
-        .map(|idempotency| idempotency.header.as_str());
+    let header =
+        vendor.definition.idempotency.as_ref().map(|idempotency| idempotency.header.as_str());
     if let Some((name, key)) = header.zip(idempotency_key) {
         let name = http::HeaderName::try_from(name).map_err(|_| Refusal::LedgerUnavailable)?;
-        sent.insert(
-            name,
-            HeaderValue::from_str(key).map_err(|_| Refusal::LedgerUnavailable)?,
-        );
+        sent.insert(name, HeaderValue::from_str(key).map_err(|_| Refusal::LedgerUnavailable)?);
     }
     Ok(request)
 }
 
 fn authorization(vendor: &Vendor) -> Option<HeaderValue> {
     let secret = vendor.secret()?.expose_secret();
-    let basic = |pair: String| {
-        format!(
-            "Basic {}",
-            base64::engine::general_purpose::STANDARD.encode(pair)
-        )
-    };
+    let basic =
+        |pair: String| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
     let text = match vendor.definition.credential_to {
         CredentialPlace::Bearer => format!("Bearer {secret}"),
         CredentialPlace::BasicUser => basic(format!("{secret}:")),

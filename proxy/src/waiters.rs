@@ -34,11 +34,7 @@ impl Waiters {
     #[must_use]
     pub fn enter(&self, budget: BudgetId) -> Place {
         let notify = Arc::clone(self.lock().entry(budget).or_default());
-        Place {
-            budget,
-            notify,
-            all: self.clone(),
-        }
+        Place { budget, notify, all: self.clone() }
     }
 
     /// Wakes one waiter of each of these budgets.

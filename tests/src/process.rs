@@ -22,10 +22,7 @@ pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = std::env::current_exe().expect("a test has a path");
-        let profile = test
-            .ancestors()
-            .nth(2)
-            .expect("target/<profile>/deps/<test>");
+        let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
         let is_release = profile.file_name().is_some_and(|name| name == "release");
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--package", "keybrake"]);
@@ -40,10 +37,7 @@ pub fn binary() -> &'static Path {
                 build.env_remove(&name);
             }
         }
-        assert!(
-            build.status().expect("cargo runs").success(),
-            "keybrake does not build"
-        );
+        assert!(build.status().expect("cargo runs").success(), "keybrake does not build");
         profile.join("keybrake")
     })
 }
@@ -56,10 +50,7 @@ pub fn binary() -> &'static Path {
 #[expect(clippy::expect_used, reason = "a test that can't start fails")]
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener
-        .local_addr()
-        .expect("a listener has an address")
-        .port()
+    listener.local_addr().expect("a listener has an address").port()
 }
 
 /// A running process, killed when it is dropped.
@@ -90,10 +81,7 @@ impl Process {
     #[expect(clippy::expect_used, reason = "a test that can't go on fails")]
     pub fn stop(mut self) -> bool {
         let id = self.child.id().to_string();
-        Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
-            .expect("kill runs");
+        Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
         self.child.wait().is_ok_and(|status| status.success())
     }
 
@@ -115,13 +103,7 @@ pub fn sandbox(arguments: &[&str]) -> Process {
     let port = free_port();
     let mut command = Command::new(binary());
     command
-        .args([
-            "sandbox",
-            "--listen",
-            &format!("127.0.0.1:{port}"),
-            "--secret",
-            SECRET,
-        ])
+        .args(["sandbox", "--listen", &format!("127.0.0.1:{port}"), "--secret", SECRET])
         .args(arguments);
     started(command, port, "/sandbox/executed")
 }
@@ -130,11 +112,7 @@ pub fn sandbox(arguments: &[&str]) -> Process {
 #[must_use]
 pub fn proxy(data_dir: &Path, vendor_url: &str, variables: &[(&str, &str)]) -> Process {
     let port = free_port();
-    started(
-        proxy_command(binary(), data_dir, vendor_url, variables, port),
-        port,
-        "/healthz",
-    )
+    started(proxy_command(binary(), data_dir, vendor_url, variables, port), port, "/healthz")
 }
 
 /// The command that starts a proxy on this port.
@@ -164,30 +142,17 @@ pub fn proxy_command(
 /// # Panics
 /// Where it does not start, or does not answer in time.
 #[must_use]
-#[expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't start fails"
-)]
+#[expect(clippy::expect_used, clippy::panic, reason = "a test that can't start fails")]
 pub fn started(mut command: Command, port: u16, ready_path: &str) -> Process {
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the process starts");
-    let mut process = Process {
-        child,
-        url: format!("http://127.0.0.1:{port}"),
-    };
+    let child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the process starts");
+    let mut process = Process { child, url: format!("http://127.0.0.1:{port}") };
     let begun = Instant::now();
     while !answers(port, ready_path) {
         if let Ok(Some(status)) = process.child.try_wait() {
             panic!("the process ended before it was ready: {status}");
         }
-        assert!(
-            begun.elapsed() < READY_WITHIN,
-            "the process was not ready in time"
-        );
+        assert!(begun.elapsed() < READY_WITHIN, "the process was not ready in time");
         std::thread::sleep(Duration::from_millis(10));
     }
     process
@@ -199,10 +164,8 @@ fn answers(port: u16, path: &str) -> bool {
         return false;
     };
     socket.set_read_timeout(Some(Duration::from_secs(5))).ok();
-    let asked = write!(
-        socket,
-        "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
-    );
+    let asked =
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let mut answer = String::new();
     asked.is_ok()
         && socket.read_to_string(&mut answer).is_ok()

@@ -69,10 +69,7 @@ impl Answer {
     /// The refusal's code.
     #[must_use]
     pub fn code(&self) -> &str {
-        self.body
-            .pointer("/keybrake/code")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        self.body.pointer("/keybrake/code").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// A header's text.
@@ -84,10 +81,7 @@ impl Answer {
     /// A member of the body as text.
     #[must_use]
     pub fn text(&self, pointer: &str) -> &str {
-        self.body
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }
 }
 
@@ -105,27 +99,14 @@ impl Rig {
     /// The same, with more variables for the proxy.
     pub async fn start_with(settings: Settings, variables: &[(&str, &str)]) -> Self {
         let clock = Clock::default();
-        let sandbox = Sandbox::new(
-            Settings {
-                secret: SECRET.to_owned(),
-                ..settings
-            },
-            clock.clone(),
-        );
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        let vendor_url = format!(
-            "http://{}",
-            listener.local_addr().expect("a listener has an address")
-        );
+        let sandbox =
+            Sandbox::new(Settings { secret: SECRET.to_owned(), ..settings }, clock.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let vendor_url =
+            format!("http://{}", listener.local_addr().expect("a listener has an address"));
         let stop_sandbox = CancellationToken::new();
         let stopped = stop_sandbox.clone();
-        tokio::spawn(
-            sandbox
-                .clone()
-                .serve(listener, async move { stopped.cancelled().await }),
-        );
+        tokio::spawn(sandbox.clone().serve(listener, async move { stopped.cancelled().await }));
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut rig = Self {
             sandbox,
@@ -144,13 +125,8 @@ impl Rig {
 
     /// Starts the proxy on its data, as after a restart.
     pub async fn start_proxy(&mut self) {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        self.url = format!(
-            "http://{}",
-            listener.local_addr().expect("a listener has an address")
-        );
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        self.url = format!("http://{}", listener.local_addr().expect("a listener has an address"));
         let config = config(self.data.path(), &self.vendor_url, &self.variables);
         let (app, closed) = App::open(config, self.clock.clone(), Durability::Relaxed)
             .await
@@ -159,9 +135,7 @@ impl Rig {
         let stopped = stop.clone();
         let serving = tokio::spawn(async move {
             let stop = async move { stopped.cancelled().await };
-            server::serve(app, closed, listener, stop)
-                .await
-                .expect("the proxy serves");
+            server::serve(app, closed, listener, stop).await.expect("the proxy serves");
         });
         self.proxy = Some(RunningProxy { stop, serving });
     }
@@ -177,9 +151,7 @@ impl Rig {
     /// A request with the admin's API key.
     pub fn admin(&self, method: &str, path: &str) -> RequestBuilder {
         let method = method.parse().expect("a method");
-        self.http
-            .request(method, format!("{}{path}", self.url))
-            .bearer_auth(API_KEY)
+        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(API_KEY)
     }
 
     /// Issues a key for PaymentIntents, charges, refunds and all reads, changed by `more`.
@@ -236,23 +208,13 @@ impl Rig {
     pub async fn calls(&self, query: &str) -> Vec<Value> {
         let answer = read(self.admin("GET", &format!("/audit/calls?limit=1000&{query}"))).await;
         assert_eq!(answer.status, 200, "{:?}", answer.body);
-        answer
-            .body
-            .pointer("/data")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default()
+        answer.body.pointer("/data").and_then(Value::as_array).cloned().unwrap_or_default()
     }
 
     /// What the vendor has executed with money, in cents.
     #[must_use]
     pub fn vendor_total(&self) -> u64 {
-        self.sandbox
-            .executed()
-            .total_minor
-            .get("usd")
-            .copied()
-            .unwrap_or(0)
+        self.sandbox.executed().total_minor.get("usd").copied().unwrap_or(0)
     }
 
     /// How many requests reached the vendor.
@@ -271,10 +233,7 @@ impl Drop for Rig {
     }
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "a rig that does not work fails its test"
-)]
+#[expect(clippy::expect_used, reason = "a rig that does not work fails its test")]
 fn config(data: &Path, vendor_url: &str, more: &[(String, String)]) -> Config {
     let given = |name: &str| match name {
         "KEYBRAKE_DATA_DIR" => Some(data.display().to_string()),
@@ -283,11 +242,8 @@ fn config(data: &Path, vendor_url: &str, more: &[(String, String)]) -> Config {
         "KEYBRAKE_VENDOR_STRIPE_SECRET" => Some(SECRET.to_owned()),
         _ => None,
     };
-    let more = |name: &str| {
-        more.iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.clone())
-    };
+    let more =
+        |name: &str| more.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     Config::load(&|name| more(name).or_else(|| given(name))).expect("a valid configuration")
 }
 
@@ -295,22 +251,12 @@ fn config(data: &Path, vendor_url: &str, more: &[(String, String)]) -> Config {
 ///
 /// # Panics
 /// Where there is no answer.
-#[expect(
-    clippy::expect_used,
-    reason = "a rig that does not work fails its test"
-)]
+#[expect(clippy::expect_used, reason = "a rig that does not work fails its test")]
 pub async fn read(request: RequestBuilder) -> Answer {
     let answer: Response = request.send().await.expect("an answer");
-    let (status, headers) = (
-        StatusCode::as_u16(&answer.status()),
-        answer.headers().clone(),
-    );
+    let (status, headers) = (StatusCode::as_u16(&answer.status()), answer.headers().clone());
     let bytes = answer.bytes().await.unwrap_or_default();
-    Answer {
-        status,
-        headers,
-        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-    }
+    Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
 }
 
 /// Waits until `check` holds, and gives what it found.

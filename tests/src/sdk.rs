@@ -171,15 +171,9 @@ impl Scene {
 
     /// The audit rows that fit a query, the oldest first.
     pub async fn calls(&self, query: &str) -> Vec<Value> {
-        let answer = self
-            .ask("GET", &format!("/audit/calls?limit=1000&{query}"))
-            .await;
+        let answer = self.ask("GET", &format!("/audit/calls?limit=1000&{query}")).await;
         let rows = answer.body.pointer("/data").and_then(Value::as_array);
-        rows.expect("a list of rows")
-            .iter()
-            .rev()
-            .cloned()
-            .collect()
+        rows.expect("a list of rows").iter().rev().cloned().collect()
     }
 
     /// What is spent of a key's budget in dollars, once nothing is held any more: an answer may come
@@ -207,11 +201,7 @@ impl Scene {
         let rows = executed.pointer("/data").and_then(Value::as_array);
         let text = |row: &Value, name| row.get(name).and_then(Value::as_str).map(str::to_owned);
         let one = |row: &Value| {
-            Some((
-                text(row, "endpoint")?,
-                row.get("amount")?.as_u64()?,
-                text(row, "status")?,
-            ))
+            Some((text(row, "endpoint")?, row.get("amount")?.as_u64()?, text(row, "status")?))
         };
         rows.expect("a list of executions")
             .iter()
@@ -222,10 +212,7 @@ impl Scene {
     /// A count of the sandbox's requests, such as `faults/answer_lost`.
     pub async fn count(&self, pointer: &str) -> u64 {
         let requests = self.control("requests").await;
-        requests
-            .pointer(&format!("/{pointer}"))
-            .and_then(Value::as_u64)
-            .unwrap_or(0)
+        requests.pointer(&format!("/{pointer}")).and_then(Value::as_u64).unwrap_or(0)
     }
 
     /// Has this fault strike every write until it struck once.
@@ -243,9 +230,7 @@ impl Scene {
     }
 
     async fn set_faults(&self, faults: &Value) {
-        let set = self
-            .http
-            .post(format!("{}/sandbox/faults", self.vendor.url));
+        let set = self.http.post(format!("{}/sandbox/faults", self.vendor.url));
         assert_eq!(rig::read(set.json(faults)).await.status, 200);
     }
 

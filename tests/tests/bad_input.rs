@@ -14,9 +14,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 async fn rig() -> (Rig, Key) {
     let rig = Rig::start(Settings::default()).await;
-    let key = rig
-        .issue(json!({"allowed_endpoints": ["POST /*", "GET /*", "DELETE /*"]}))
-        .await;
+    let key = rig.issue(json!({"allowed_endpoints": ["POST /*", "GET /*", "DELETE /*"]})).await;
     (rig, key)
 }
 
@@ -27,9 +25,7 @@ async fn rig() -> (Rig, Key) {
 )]
 /// Sends raw bytes and reads what comes back within a second of silence.
 async fn raw(rig: &Rig, request: &str) -> String {
-    let mut socket = TcpStream::connect(rig.url.trim_start_matches("http://"))
-        .await
-        .unwrap();
+    let mut socket = TcpStream::connect(rig.url.trim_start_matches("http://")).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = vec![0; 16_384];
     let length = tokio::time::timeout(Duration::from_secs(5), socket.read(&mut answer))
@@ -96,10 +92,7 @@ async fn amounts_that_are_no_plain_amounts() {
         ("amount=100&currency=eur", "currency_not_priced"),
         ("amount=100&currency=xyz", "currency_not_priced"),
         ("amount=100", "currency_not_priced"),
-        (
-            "amount=100&currency=usd&metadata[keybrake_call]=x",
-            "parameter_not_allowed",
-        ),
+        ("amount=100&currency=usd&metadata[keybrake_call]=x", "parameter_not_allowed"),
         ("amount=%ff&currency=usd", "invalid_request"),
         ("amount=%zz&currency=usd", "invalid_request"),
         ("a[b=1&amount=100&currency=usd", "invalid_request"),
@@ -108,31 +101,18 @@ async fn amounts_that_are_no_plain_amounts() {
         assert_eq!(answer.code(), code, "{form}: {:?}", answer.body);
     }
     for (body, code) in [
-        (
-            r#"{"amount":100,"amount":1,"currency":"usd"}"#,
-            "duplicate_parameter",
-        ),
+        (r#"{"amount":100,"amount":1,"currency":"usd"}"#, "duplicate_parameter"),
         (r#"{"amount":1e2,"currency":"usd"}"#, "invalid_amount"),
         (r#"{"amount":100.0,"currency":"usd"}"#, "invalid_amount"),
-        (
-            r#"{"amount":{"value":100},"currency":"usd"}"#,
-            "invalid_amount",
-        ),
+        (r#"{"amount":{"value":100},"currency":"usd"}"#, "invalid_amount"),
         (r#"{"amount":null,"currency":"usd"}"#, "invalid_amount"),
         (r#"{"amount":true,"currency":"usd"}"#, "invalid_amount"),
         (r#"{"amount":100,"currency":"usd""#, "invalid_request"),
         ("[]", "invalid_request"),
     ] {
-        let request = rig
-            .http
-            .post(format!("{}/stripe/v1/charges", rig.url))
-            .bearer_auth(&key.token);
-        let answer = read(
-            request
-                .header("content-type", "application/json")
-                .body(body),
-        )
-        .await;
+        let request =
+            rig.http.post(format!("{}/stripe/v1/charges", rig.url)).bearer_auth(&key.token);
+        let answer = read(request.header("content-type", "application/json").body(body)).await;
         assert_eq!(answer.code(), code, "{body}: {:?}", answer.body);
     }
     nothing_was_sent(&rig);
@@ -150,66 +130,36 @@ async fn requests_outside_what_is_proxied() {
     };
     let usual = "amount=100&currency=usd";
     let cases = [
+        (post("/stripe/v1/charges?amount=1").body(usual), 400, "invalid_request"),
         (
-            post("/stripe/v1/charges?amount=1").body(usual),
-            400,
-            "invalid_request",
-        ),
-        (
-            post("/stripe/v1/charges")
-                .header("stripe-account", "acct_1")
-                .body(usual),
+            post("/stripe/v1/charges").header("stripe-account", "acct_1").body(usual),
             403,
             "parameter_not_allowed",
         ),
         (
-            post("/stripe/v1/charges")
-                .header("stripe-context", "acct_1")
-                .body(usual),
+            post("/stripe/v1/charges").header("stripe-context", "acct_1").body(usual),
             403,
             "parameter_not_allowed",
         ),
         (
-            post("/stripe/v1/charges")
-                .header("x-http-method-override", "GET")
-                .body(usual),
+            post("/stripe/v1/charges").header("x-http-method-override", "GET").body(usual),
             400,
             "invalid_request",
         ),
         (
-            post("/stripe/v1/charges")
-                .header("content-encoding", "gzip")
-                .body(usual),
+            post("/stripe/v1/charges").header("content-encoding", "gzip").body(usual),
             415,
             "invalid_request",
         ),
         (
-            post("/stripe/v1/charges")
-                .header("idempotency-key", "x".repeat(256))
-                .body(usual),
+            post("/stripe/v1/charges").header("idempotency-key", "x".repeat(256)).body(usual),
             400,
             "invalid_request",
         ),
-        (
-            post("/stripe/v1/charges").body("a".repeat(1024 * 1024 + 1)),
-            413,
-            "body_too_large",
-        ),
-        (
-            post("/unknown/v1/charges").body(usual),
-            400,
-            "invalid_request",
-        ),
-        (
-            post("/stripe/v1/payouts").body(usual),
-            403,
-            "unpriced_endpoint",
-        ),
-        (
-            post("/stripe/v1/ephemeral_keys").body(""),
-            403,
-            "endpoint_not_allowed",
-        ),
+        (post("/stripe/v1/charges").body("a".repeat(1024 * 1024 + 1)), 413, "body_too_large"),
+        (post("/unknown/v1/charges").body(usual), 400, "invalid_request"),
+        (post("/stripe/v1/payouts").body(usual), 403, "unpriced_endpoint"),
+        (post("/stripe/v1/ephemeral_keys").body(""), 403, "endpoint_not_allowed"),
         (
             rig.http
                 .delete(format!("{}/stripe/v1/customers/cus_1", rig.url))
@@ -217,13 +167,7 @@ async fn requests_outside_what_is_proxied() {
             403,
             "unpriced_endpoint",
         ),
-        (
-            rig.http
-                .head(format!("{}/stripe/v1/charges", rig.url))
-                .bearer_auth(&key.token),
-            403,
-            "",
-        ),
+        (rig.http.head(format!("{}/stripe/v1/charges", rig.url)).bearer_auth(&key.token), 403, ""),
         (
             rig.http
                 .get(format!("{}/stripe/v1/charges", rig.url))
@@ -241,13 +185,7 @@ async fn requests_outside_what_is_proxied() {
             415,
             "invalid_request",
         ),
-        (
-            rig.http
-                .post(format!("{}/stripe/v1/charges", rig.url))
-                .body(usual),
-            401,
-            "invalid_key",
-        ),
+        (rig.http.post(format!("{}/stripe/v1/charges", rig.url)).body(usual), 401, "invalid_key"),
         (
             rig.http
                 .post(format!("{}/stripe/v1/charges", rig.url))
@@ -284,22 +222,11 @@ async fn smuggling_and_broken_framing() {
             "transfer-encoding: chunked\r\ncontent-length: {}\r\n\r\n17\r\n{body}\r\n0\r\n\r\n",
             body.len()
         )),
-        head(&format!(
-            "content-length: {}\r\ncontent-length: 5\r\n\r\n{body}",
-            body.len()
-        )),
+        head(&format!("content-length: {}\r\ncontent-length: 5\r\n\r\n{body}", body.len())),
         head(&format!("content-length: +{}\r\n\r\n{body}", body.len())),
-        head(&format!(
-            "transfer-encoding: identity, chunked, x\r\n\r\n{body}"
-        )),
-        head(&format!(
-            "x-folded: a\r\n b\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )),
-        head(&format!(
-            "host: y\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )),
+        head(&format!("transfer-encoding: identity, chunked, x\r\n\r\n{body}")),
+        head(&format!("x-folded: a\r\n b\r\ncontent-length: {}\r\n\r\n{body}", body.len())),
+        head(&format!("host: y\r\ncontent-length: {}\r\n\r\n{body}", body.len())),
         head(&format!(
             "upgrade: h2c\r\nconnection: upgrade\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
@@ -324,9 +251,7 @@ async fn smuggling_and_broken_framing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_breaks_off_is_never_sent_on() {
     let (rig, key) = rig().await;
-    let mut socket = TcpStream::connect(rig.url.trim_start_matches("http://"))
-        .await
-        .unwrap();
+    let mut socket = TcpStream::connect(rig.url.trim_start_matches("http://")).await.unwrap();
     let head = format!(
         "POST /stripe/v1/charges HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: {FORM}\r\ncontent-length: 100\r\n\r\namount=100&currency=usd",
         key.token
@@ -337,16 +262,9 @@ async fn a_body_that_breaks_off_is_never_sent_on() {
     socket.read_to_string(&mut answer).await.ok();
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
     // A slow one is waited for within bounds, beside others.
-    let mut slow = TcpStream::connect(rig.url.trim_start_matches("http://"))
-        .await
-        .unwrap();
+    let mut slow = TcpStream::connect(rig.url.trim_start_matches("http://")).await.unwrap();
     slow.write_all(head.as_bytes()).await.unwrap();
-    assert_eq!(
-        read(rig.http.get(format!("{}/healthz", rig.url)))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(read(rig.http.get(format!("{}/healthz", rig.url))).await.status, 200);
     nothing_was_sent(&rig);
 }
 
@@ -357,18 +275,9 @@ async fn issue_requests_that_are_not_understood_say_what_is_wrong() {
         (json!({"daily_usd_cpa": 5}), "daily_usd_cpa"),
         (json!({"vendor": "acme"}), "vendor is not one of: stripe"),
         (json!({"total_usd_cap": 0}), "neither may be zero"),
-        (
-            json!({"total_usd_cap": -5}),
-            "total_usd_cap is not an amount",
-        ),
-        (
-            json!({"total_usd_cap": "1e3"}),
-            "total_usd_cap is not an amount",
-        ),
-        (
-            json!({"total_usd_cap": "1.0000001"}),
-            "at most six decimals",
-        ),
+        (json!({"total_usd_cap": -5}), "total_usd_cap is not an amount"),
+        (json!({"total_usd_cap": "1e3"}), "total_usd_cap is not an amount"),
+        (json!({"total_usd_cap": "1.0000001"}), "at most six decimals"),
         (json!({"total_usd_cap": null}), "total_usd_cap is needed"),
         (json!({"expires_in": "2 hours"}), "expires_in"),
         (json!({"expires_in": "0s"}), "1 second to 31 days"),
@@ -376,43 +285,18 @@ async fn issue_requests_that_are_not_understood_say_what_is_wrong() {
         (json!({"expires_in_seconds": 60}), "exclude one another"),
         (json!({"expires_in": null}), "expires_in is missing"),
         (json!({"allowed_endpoints": []}), "1 to 100 endpoints"),
-        (
-            json!({"allowed_endpoints": ["POST v1/charges"]}),
-            "is not an endpoint",
-        ),
-        (
-            json!({"agent_run_label": "x".repeat(513)}),
-            "512 characters",
-        ),
-        (
-            json!({"agent_run_label": "a\u{0}b"}),
-            "no control characters",
-        ),
-        (
-            json!({"agent_run_label": null}),
-            "agent_run_label is missing",
-        ),
+        (json!({"allowed_endpoints": ["POST v1/charges"]}), "is not an endpoint"),
+        (json!({"agent_run_label": "x".repeat(513)}), "512 characters"),
+        (json!({"agent_run_label": "a\u{0}b"}), "no control characters"),
+        (json!({"agent_run_label": null}), "agent_run_label is missing"),
         (json!({"parent_key_id": "vk_1"}), "parent_key_id"),
     ] {
         let answer = rig.try_issue(more.clone()).await;
-        assert_eq!(
-            (answer.status, answer.code()),
-            (400, "invalid_request"),
-            "{more}"
-        );
-        assert!(
-            answer.text("/message").contains(says),
-            "{more}: {}",
-            answer.text("/message")
-        );
+        assert_eq!((answer.status, answer.code()), (400, "invalid_request"), "{more}");
+        assert!(answer.text("/message").contains(says), "{more}: {}", answer.text("/message"));
     }
-    let unknown_parent = rig
-        .try_issue(json!({"parent_key_id": "vk_0000000000001"}))
-        .await;
-    assert_eq!(
-        (unknown_parent.status, unknown_parent.code()),
-        (404, "not_found")
-    );
+    let unknown_parent = rig.try_issue(json!({"parent_key_id": "vk_0000000000001"})).await;
+    assert_eq!((unknown_parent.status, unknown_parent.code()), (404, "not_found"));
     let stranger = read(
         rig.http
             .post(format!("{}/vault/keys", rig.url))
@@ -427,10 +311,7 @@ async fn issue_requests_that_are_not_understood_say_what_is_wrong() {
 async fn an_answer_that_contains_our_secret_is_withheld() {
     let (rig, key) = rig().await;
     // The sandbox echoes metadata: a caller who could learn the secret elsewhere can't launder it here.
-    let form = format!(
-        "amount=100&currency=usd&metadata[note]={}",
-        keybrake_tests::SECRET
-    );
+    let form = format!("amount=100&currency=usd&metadata[note]={}", keybrake_tests::SECRET);
     let withheld = read(rig.post(&key, "/v1/payment_intents", "k", &form)).await;
     assert_eq!((withheld.status, withheld.code()), (502, "answer_withheld"));
     let listed = rig
@@ -449,9 +330,5 @@ async fn an_answer_that_contains_our_secret_is_withheld() {
     };
     assert!(!body.contains(keybrake_tests::SECRET), "{body}");
     let rows: Vec<Value> = rig.calls("").await;
-    assert!(
-        !serde_json::to_string(&rows)
-            .unwrap()
-            .contains(keybrake_tests::SECRET)
-    );
+    assert!(!serde_json::to_string(&rows).unwrap().contains(keybrake_tests::SECRET));
 }

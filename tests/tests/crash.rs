@@ -45,9 +45,7 @@ fn start_proxy(data: &Path, vendor_url: &str, port: u16) -> process::Process {
 /// Makes one charge, and asks again under its key until the outcome is known.
 async fn charge(http: &Client, url: &str, token: &str, key: &str) -> Result<String, String> {
     for _ in 0..10_000 {
-        let call = http
-            .post(format!("{url}/stripe/v1/payment_intents"))
-            .bearer_auth(token);
+        let call = http.post(format!("{url}/stripe/v1/payment_intents")).bearer_auth(token);
         let call = call
             .header("idempotency-key", key)
             .header("content-type", "application/x-www-form-urlencoded");
@@ -56,10 +54,7 @@ async fn charge(http: &Client, url: &str, token: &str, key: &str) -> Result<Stri
             let status = answer.status().as_u16();
             let body: Value = answer.json().await.unwrap_or(Value::Null);
             let text = |pointer: &str| {
-                body.pointer(pointer)
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-                    .to_owned()
+                body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
             };
             if status == 200 {
                 return Ok(text("/id"));
@@ -74,14 +69,7 @@ async fn charge(http: &Client, url: &str, token: &str, key: &str) -> Result<Stri
 }
 
 async fn ask(http: &Client, url: String) -> Option<Value> {
-    http.get(url)
-        .bearer_auth(API_KEY)
-        .send()
-        .await
-        .ok()?
-        .json()
-        .await
-        .ok()
+    http.get(url).bearer_auth(API_KEY).send().await.ok()?.json().await.ok()
 }
 
 /// Waits until calls are sent but unanswered at the vendor and held in the ledger, then kills.
@@ -151,12 +139,8 @@ async fn killed_twelve_times_under_load_nothing_is_over_twice_or_forgotten() {
     let outcomes = Outcomes::default();
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {
-        let (http, url, token, outcomes) = (
-            http.clone(),
-            url.clone(),
-            token.clone(),
-            Arc::clone(&outcomes),
-        );
+        let (http, url, token, outcomes) =
+            (http.clone(), url.clone(), token.clone(), Arc::clone(&outcomes));
         callers.spawn(async move {
             for index in (caller..CHARGES).step_by(CALLERS) {
                 let key = format!("crash-{index}");
@@ -189,23 +173,12 @@ async fn killed_twelve_times_under_load_nothing_is_over_twice_or_forgotten() {
 /// What the vendor executed, what the ledger says, and what the callers were told.
 fn audit(sandbox: &Sandbox, shown: &Value, outcomes: &HashMap<String, Result<String, String>>) {
     let executed = sandbox.executed();
-    assert_eq!(
-        executed.duplicate_keys,
-        Vec::<String>::new(),
-        "no key is charged twice"
-    );
+    assert_eq!(executed.duplicate_keys, Vec::<String>::new(), "no key is charged twice");
     let cap = u64::try_from(CAP_DOLLARS).unwrap() * 100;
-    assert!(
-        executed.high_water_minor["usd"] <= cap,
-        "the vendor's total is never over the cap"
-    );
+    assert!(executed.high_water_minor["usd"] <= cap, "the vendor's total is never over the cap");
     assert_eq!(
         shown["spent_usd"],
-        format!(
-            "{}.{:02}",
-            executed.total_minor["usd"] / 100,
-            executed.total_minor["usd"] % 100
-        ),
+        format!("{}.{:02}", executed.total_minor["usd"] / 100, executed.total_minor["usd"] % 100),
         "ledger = vendor"
     );
     let made: HashMap<_, _> = executed
@@ -220,10 +193,9 @@ fn audit(sandbox: &Sandbox, shown: &Value, outcomes: &HashMap<String, Result<Str
                 made.get(key),
                 "nobody is told of a success that did not happen"
             ),
-            Err(code) => assert!(
-                code == "cap_exhausted" && !made.contains_key(key),
-                "{key}: {code}"
-            ),
+            Err(code) => {
+                assert!(code == "cap_exhausted" && !made.contains_key(key), "{key}: {code}");
+            }
         }
     }
     assert_eq!(

@@ -17,9 +17,7 @@ fn faults(rig: &Rig, faults: Faults) {
 /// The one row of a key's calls once it is in this state.
 async fn row_in(rig: &Rig, key: &Key, state: &str) -> Value {
     eventually(state, || async {
-        let rows = rig
-            .calls(&format!("key_id={}&verdict=allowed&state={state}", key.id))
-            .await;
+        let rows = rig.calls(&format!("key_id={}&verdict=allowed&state={state}", key.id)).await;
         rows.into_iter().next()
     })
     .await
@@ -29,13 +27,7 @@ async fn row_in(rig: &Rig, key: &Key, state: &str) -> Value {
 async fn a_retry_over_a_lost_answer_is_one_charge_and_a_success() {
     let rig = Rig::start(Settings::default()).await;
     let key = rig.issue(json!({})).await;
-    faults(
-        &rig,
-        Faults {
-            answer_lost: CERTAIN,
-            ..Faults::default()
-        },
-    );
+    faults(&rig, Faults { answer_lost: CERTAIN, ..Faults::default() });
     let unknown = rig.pay(&key, "k", 100).await;
     assert_eq!((unknown.status, unknown.code()), (504, "outcome_unknown"));
     faults(&rig, Faults::default());
@@ -48,27 +40,15 @@ async fn a_retry_over_a_lost_answer_is_one_charge_and_a_success() {
 async fn a_charge_behind_a_saved_500_is_found_by_look_up_and_replayed_as_a_success() {
     let rig = Rig::start(Settings::default()).await;
     let key = rig.issue(json!({})).await;
-    faults(
-        &rig,
-        Faults {
-            error_after_charge: CERTAIN,
-            ..Faults::default()
-        },
-    );
+    faults(&rig, Faults { error_after_charge: CERTAIN, ..Faults::default() });
     assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
     faults(&rig, Faults::default());
     let settled = row_in(&rig, &key, "settled").await;
     let executed = &rig.sandbox.executed().data[0];
     assert_eq!(settled["vendor_object_id"], json!(executed.object_id));
-    assert!(
-        settled["note"].as_str().unwrap().starts_with("looked up"),
-        "{settled}"
-    );
+    assert!(settled["note"].as_str().unwrap().starts_with("looked up"), "{settled}");
     let paid = rig.pay(&key, "k", 100).await;
-    assert_eq!(
-        (paid.status, paid.header("x-keybrake-replayed")),
-        (200, Some("true"))
-    );
+    assert_eq!((paid.status, paid.header("x-keybrake-replayed")), (200, Some("true")));
     assert_eq!(
         (paid.text("/id"), paid.text("/status")),
         (executed.object_id.as_str(), "succeeded")
@@ -78,41 +58,18 @@ async fn a_charge_behind_a_saved_500_is_found_by_look_up_and_replayed_as_a_succe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn charges_and_refunds_are_found_by_their_events() {
-    let rig = Rig::start(Settings {
-        search_delay: Duration::from_hours(24),
-        ..Settings::default()
-    })
-    .await;
+    let rig =
+        Rig::start(Settings { search_delay: Duration::from_hours(24), ..Settings::default() })
+            .await;
     let key = rig.issue(json!({})).await;
-    let charge = read(rig.post(
-        &key,
-        "/v1/charges",
-        "c",
-        "amount=500&currency=usd&source=tok_visa",
-    ))
-    .await;
+    let charge =
+        read(rig.post(&key, "/v1/charges", "c", "amount=500&currency=usd&source=tok_visa")).await;
     assert_eq!(charge.status, 200, "{:?}", charge.body);
-    faults(
-        &rig,
-        Faults {
-            answer_lost: CERTAIN,
-            ..Faults::default()
-        },
-    );
+    faults(&rig, Faults { answer_lost: CERTAIN, ..Faults::default() });
     let refund = format!("charge={}&amount=200", charge.text("/id"));
-    assert_eq!(
-        read(rig.post(&key, "/v1/refunds", "r", &refund))
-            .await
-            .code(),
-        "outcome_unknown"
-    );
+    assert_eq!(read(rig.post(&key, "/v1/refunds", "r", &refund)).await.code(), "outcome_unknown");
     let declined = "amount=300&currency=usd&source=tok_chargeDeclined";
-    assert_eq!(
-        read(rig.post(&key, "/v1/charges", "d", declined))
-            .await
-            .code(),
-        "outcome_unknown"
-    );
+    assert_eq!(read(rig.post(&key, "/v1/charges", "d", declined)).await.code(), "outcome_unknown");
     let shown = eventually("both are settled", || async {
         let shown = rig.show(&key).await;
         (shown["in_doubt_usd"] == json!("0.00")).then_some(shown)
@@ -124,11 +81,7 @@ async fn charges_and_refunds_are_found_by_their_events() {
     assert_eq!((refunded.status, refunded.text("/object")), (200, "refund"));
     let declined = read(rig.post(&key, "/v1/charges", "d", declined)).await;
     assert_eq!(
-        (
-            declined.status,
-            declined.text("/error/type"),
-            declined.text("/error/code")
-        ),
+        (declined.status, declined.text("/error/type"), declined.text("/error/code")),
         (402, "card_error", "card_declined")
     );
 }
@@ -137,23 +90,11 @@ async fn charges_and_refunds_are_found_by_their_events() {
 async fn a_charge_that_never_landed_is_released_only_after_it_would_be_visible() {
     let rig = Rig::start(Settings::default()).await;
     let key = rig.issue(json!({})).await;
-    faults(
-        &rig,
-        Faults {
-            request_lost: CERTAIN,
-            ..Faults::default()
-        },
-    );
+    faults(&rig, Faults { request_lost: CERTAIN, ..Faults::default() });
     assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
     faults(&rig, Faults::default());
     let looked_up = || async {
-        (rig.sandbox
-            .requests()
-            .by_endpoint
-            .get("GET /v1/events")
-            .copied()
-            > Some(0))
-        .then_some(())
+        (rig.sandbox.requests().by_endpoint.get("GET /v1/events").copied() > Some(0)).then_some(())
     };
     eventually("it was looked up", looked_up).await;
     assert_eq!(rig.show(&key).await["in_doubt_usd"], "1.00");
@@ -174,22 +115,10 @@ async fn a_retry_25_hours_after_a_lost_answer_is_not_sent_again() {
     })
     .await;
     let key = rig.issue(json!({"expires_in": "7d"})).await;
-    faults(
-        &rig,
-        Faults {
-            error_after_charge: CERTAIN,
-            ..Faults::default()
-        },
-    );
+    faults(&rig, Faults { error_after_charge: CERTAIN, ..Faults::default() });
     assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
     faults(&rig, Faults::default());
-    let posts = || {
-        rig.sandbox
-            .requests()
-            .by_endpoint
-            .get("POST /v1/payment_intents")
-            .copied()
-    };
+    let posts = || rig.sandbox.requests().by_endpoint.get("POST /v1/payment_intents").copied();
     let before = posts();
     // A vendor that never answers look-ups, so that nothing is concluded meanwhile.
     rig.sandbox.set_secret("sk_test_rolled_meanwhile".into());
@@ -203,39 +132,22 @@ async fn a_retry_25_hours_after_a_lost_answer_is_not_sent_again() {
 async fn a_process_that_died_leaves_doubt_and_the_next_one_resolves_it() {
     let mut rig = Rig::start(Settings::default()).await;
     let key = rig.issue(json!({})).await;
-    faults(
-        &rig,
-        Faults {
-            answer_lost: CERTAIN,
-            ..Faults::default()
-        },
-    );
+    faults(&rig, Faults { answer_lost: CERTAIN, ..Faults::default() });
     assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
     faults(&rig, Faults::default());
     rig.stop_proxy().await;
     rig.start_proxy().await;
     row_in(&rig, &key, "settled").await;
-    assert_eq!(
-        rig.pay(&key, "k", 100).await.header("x-keybrake-replayed"),
-        Some("true")
-    );
+    assert_eq!(rig.pay(&key, "k", 100).await.header("x-keybrake-replayed"), Some("true"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operators_word_ends_a_doubt_with_who_and_why() {
-    let rig = Rig::start(Settings {
-        events_delay: Duration::from_hours(100),
-        ..Settings::default()
-    })
-    .await;
+    let rig =
+        Rig::start(Settings { events_delay: Duration::from_hours(100), ..Settings::default() })
+            .await;
     let key = rig.issue(json!({})).await;
-    faults(
-        &rig,
-        Faults {
-            request_lost: CERTAIN,
-            ..Faults::default()
-        },
-    );
+    faults(&rig, Faults { request_lost: CERTAIN, ..Faults::default() });
     for name in ["a", "b"] {
         assert_eq!(rig.pay(&key, name, 100).await.code(), "outcome_unknown");
     }
@@ -252,25 +164,14 @@ async fn an_operators_word_ends_a_doubt_with_who_and_why() {
     let nobody = resolve(&rows[0], json!({"executed": true, "who": " ", "why": "x"})).await;
     assert_eq!(nobody.code(), "invalid_request");
     let settled = resolve(&rows[0], json!({"executed": true, "amount_usd": "0.40", "who": "ops", "why": "seen in the dashboard"})).await;
-    assert_eq!(
-        (settled.text("/state"), settled.text("/settled_usd")),
-        ("settled", "0.40")
-    );
-    assert_eq!(
-        settled.text("/note"),
-        "resolved by ops: seen in the dashboard"
-    );
-    let released = resolve(
-        &rows[1],
-        json!({"executed": false, "who": "ops", "why": "not in the dashboard"}),
-    )
-    .await;
+    assert_eq!((settled.text("/state"), settled.text("/settled_usd")), ("settled", "0.40"));
+    assert_eq!(settled.text("/note"), "resolved by ops: seen in the dashboard");
+    let released =
+        resolve(&rows[1], json!({"executed": false, "who": "ops", "why": "not in the dashboard"}))
+            .await;
     assert_eq!(released.text("/state"), "released");
-    let again = resolve(
-        &rows[1],
-        json!({"executed": true, "who": "ops", "why": "second thoughts"}),
-    )
-    .await;
+    let again =
+        resolve(&rows[1], json!({"executed": true, "who": "ops", "why": "second thoughts"})).await;
     assert_eq!(again.code(), "invalid_request");
     assert_eq!(rig.show(&key).await["spent_usd"], "0.40");
 }
@@ -286,23 +187,11 @@ async fn a_client_that_hangs_up_cancels_nothing() {
         "k",
         "amount=100&currency=usd&confirm=true&payment_method=pm_card_visa",
     );
-    assert!(
-        hung_up
-            .timeout(Duration::from_millis(300))
-            .send()
-            .await
-            .is_err()
-    );
-    eventually("the vendor holds it", || async {
-        (rig.sandbox.held() == 1).then_some(())
-    })
-    .await;
+    assert!(hung_up.timeout(Duration::from_millis(300)).send().await.is_err());
+    eventually("the vendor holds it", || async { (rig.sandbox.held() == 1).then_some(()) }).await;
     rig.sandbox.hold(false);
     row_in(&rig, &key, "settled").await;
-    assert_eq!(
-        rig.pay(&key, "k", 100).await.header("x-keybrake-replayed"),
-        Some("true")
-    );
+    assert_eq!(rig.pay(&key, "k", 100).await.header("x-keybrake-replayed"), Some("true"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -311,37 +200,19 @@ async fn the_vendors_refusal_of_our_secret_is_a_502_of_ours_and_costs_nothing() 
     let key = rig.issue(json!({})).await;
     rig.sandbox.set_secret("sk_test_another".into());
     let refused = rig.pay(&key, "k", 100).await;
-    assert_eq!(
-        (refused.status, refused.code()),
-        (502, "vendor_refused_secret")
-    );
+    assert_eq!((refused.status, refused.code()), (502, "vendor_refused_secret"));
     row_in(&rig, &key, "released").await;
-    let read_refused = read(
-        rig.http
-            .get(format!("{}/stripe/v1/charges", rig.url))
-            .bearer_auth(&key.token),
-    )
-    .await;
-    assert_eq!(
-        (read_refused.status, read_refused.code()),
-        (502, "vendor_refused_secret")
-    );
+    let read_refused =
+        read(rig.http.get(format!("{}/stripe/v1/charges", rig.url)).bearer_auth(&key.token)).await;
+    assert_eq!((read_refused.status, read_refused.code()), (502, "vendor_refused_secret"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_carry_our_tags_and_re_sends_are_the_same_request() {
     let rig = Rig::start(Settings::default()).await;
     let key = rig.issue(json!({})).await;
-    let sibling = rig
-        .issue(json!({"agent_run_label": "test/another-run"}))
-        .await;
-    faults(
-        &rig,
-        Faults {
-            request_lost: CERTAIN,
-            ..Faults::default()
-        },
-    );
+    let sibling = rig.issue(json!({"agent_run_label": "test/another-run"})).await;
+    faults(&rig, Faults { request_lost: CERTAIN, ..Faults::default() });
     assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
     faults(&rig, Faults::default());
     assert_eq!(rig.pay(&sibling, "k", 100).await.status, 200);
@@ -355,9 +226,6 @@ async fn objects_carry_our_tags_and_re_sends_are_the_same_request() {
         .collect();
     assert_eq!((sent.len(), &sent[0]), (2, &sent[1]));
     let executed = &rig.sandbox.executed().data[0];
-    assert_eq!(
-        executed.metadata.get("keybrake_run").map(String::as_str),
-        Some("test/run-1")
-    );
+    assert_eq!(executed.metadata.get("keybrake_run").map(String::as_str), Some("test/run-1"));
     assert!(executed.metadata["keybrake_call"].starts_with("call_"));
 }

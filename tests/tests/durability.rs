@@ -36,28 +36,16 @@ fn traced_proxy(program: &Path, data: &Path, vendor_url: &str, trace: &Path) -> 
         "trace=pwrite64,fdatasync,fsync,write,writev,sendto,sendmsg",
         "-o",
     ]);
-    traced
-        .arg(trace)
-        .arg(plain.get_program())
-        .args(plain.get_args());
-    traced.envs(
-        plain
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
+    traced.arg(trace).arg(plain.get_program()).args(plain.get_args());
+    traced.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     process::started(traced, port, "/healthz")
 }
 
 /// Makes calls through this program under a system call trace, and gives the trace.
 async fn trace_of_calls(program: &Path) -> String {
     let directory = tempfile::tempdir().unwrap();
-    let sandbox = Sandbox::new(
-        Settings {
-            secret: SECRET.into(),
-            ..Settings::default()
-        },
-        Clock::default(),
-    );
+    let sandbox =
+        Sandbox::new(Settings { secret: SECRET.into(), ..Settings::default() }, Clock::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let vendor_url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(sandbox.clone().serve(listener, std::future::pending()));
@@ -78,9 +66,7 @@ async fn trace_of_calls(program: &Path) -> String {
     let issued: Value = issued.json().await.unwrap();
     let token = issued["vault_key"].as_str().unwrap();
     let calls = (0..CALLS).map(|index| {
-        let call = http
-            .post(format!("{}/stripe/v1/payment_intents", proxy.url))
-            .bearer_auth(token);
+        let call = http.post(format!("{}/stripe/v1/payment_intents", proxy.url)).bearer_auth(token);
         let call = call
             .header("idempotency-key", key(index))
             .header("content-type", "application/x-www-form-urlencoded");
@@ -131,11 +117,7 @@ fn is_synced_before_it_is_sent(trace: &str, key: &str) -> bool {
 async fn law_2_hold_first_on_the_disk_before_the_wire() {
     let trace = trace_of_calls(process::binary()).await;
     for index in 0..CALLS {
-        assert!(
-            is_synced_before_it_is_sent(&trace, &key(index)),
-            "{}",
-            key(index)
-        );
+        assert!(is_synced_before_it_is_sent(&trace, &key(index)), "{}", key(index));
     }
 }
 

@@ -33,16 +33,8 @@ async fn law_1_never_over_with_300_calls_at_once() {
         calls.spawn(async move { rig.pay(&key, &format!("k-{index}"), 100).await });
     }
     let answers = calls.join_all().await;
-    let with = |code: &str| {
-        answers
-            .iter()
-            .filter(|answer| answer.code() == code)
-            .count()
-    };
-    assert_eq!(
-        answers.iter().filter(|answer| answer.status == 200).count(),
-        50
-    );
+    let with = |code: &str| answers.iter().filter(|answer| answer.code() == code).count();
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 50);
     assert_eq!(with("cap_exhausted"), 250);
     assert_eq!(rig.vendor_total(), 5_000);
     assert_eq!(no_hold_left(&rig, &key).await["spent_usd"], "50.00");
@@ -57,10 +49,7 @@ async fn law_1_a_childs_calls_fit_every_ancestor() {
     assert_eq!(rig.pay(&one, "a", 200).await.status, 200);
     let refused = rig.pay(&other, "b", 200).await;
     assert_eq!(refused.code(), "cap_exhausted");
-    assert_eq!(
-        refused.text("/keybrake/budget_id"),
-        parent.body["budget_id"]
-    );
+    assert_eq!(refused.text("/keybrake/budget_id"), parent.body["budget_id"]);
     assert_eq!(rig.pay(&other, "c", 100).await.status, 200);
     assert_eq!(no_hold_left(&rig, &parent).await["spent_usd"], "3.00");
 }
@@ -69,17 +58,9 @@ async fn law_1_a_childs_calls_fit_every_ancestor() {
 async fn law_3_a_refusal_before_processing_gives_the_hold_back() {
     let rig = Rig::start(Settings::default()).await;
     let key = rig.issue(json!({})).await;
-    rig.sandbox
-        .set_faults(Faults {
-            rate_limited: CERTAIN,
-            ..Faults::default()
-        })
-        .unwrap();
+    rig.sandbox.set_faults(Faults { rate_limited: CERTAIN, ..Faults::default() }).unwrap();
     let limited = rig.pay(&key, "k", 100).await;
-    assert_eq!(
-        (limited.status, limited.header("x-keybrake-cap-hit")),
-        (429, None)
-    );
+    assert_eq!((limited.status, limited.header("x-keybrake-cap-hit")), (429, None));
     assert_eq!(no_hold_left(&rig, &key).await["spent_usd"], "0.00");
     rig.sandbox.set_faults(Faults::default()).unwrap();
     assert_eq!(rig.pay(&key, "k", 100).await.status, 200);
@@ -91,56 +72,31 @@ async fn law_3_a_decline_of_a_charge_costs_nothing_and_of_an_intent_stays_commit
     let key = rig.issue(json!({})).await;
     let charge = "amount=100&currency=usd&source=tok_chargeDeclined";
     let declined = read(rig.post(&key, "/v1/charges", "c", charge)).await;
-    assert_eq!(
-        (declined.status, declined.text("/error/type")),
-        (402, "card_error")
-    );
+    assert_eq!((declined.status, declined.text("/error/type")), (402, "card_error"));
     assert_eq!(no_hold_left(&rig, &key).await["spent_usd"], "0.00");
     let intent = "amount=100&currency=usd&confirm=true&payment_method=pm_card_chargeDeclined";
-    assert_eq!(
-        read(rig.post(&key, "/v1/payment_intents", "i", intent))
-            .await
-            .status,
-        402
-    );
+    assert_eq!(read(rig.post(&key, "/v1/payment_intents", "i", intent)).await.status, 402);
     assert_eq!(no_hold_left(&rig, &key).await["spent_usd"], "1.00");
     let again = read(rig.post(&key, "/v1/charges", "c", charge)).await;
-    assert_eq!(
-        (again.status, again.header("x-keybrake-replayed")),
-        (402, Some("true"))
-    );
+    assert_eq!((again.status, again.header("x-keybrake-replayed")), (402, Some("true")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_3_once_in_doubt_a_refused_retry_ends_nothing() {
     let rig = Rig::start(Settings::default()).await;
     let key = rig.issue(json!({})).await;
-    rig.sandbox
-        .set_faults(Faults {
-            request_lost: CERTAIN,
-            ..Faults::default()
-        })
-        .unwrap();
+    rig.sandbox.set_faults(Faults { request_lost: CERTAIN, ..Faults::default() }).unwrap();
     assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
     for faults in [
-        Faults {
-            rate_limited: CERTAIN,
-            ..Faults::default()
-        },
-        Faults {
-            server_error_before: CERTAIN,
-            ..Faults::default()
-        },
+        Faults { rate_limited: CERTAIN, ..Faults::default() },
+        Faults { server_error_before: CERTAIN, ..Faults::default() },
     ] {
         rig.sandbox.set_faults(faults).unwrap();
         let unknown = rig.pay(&key, "k", 100).await;
         assert_eq!((unknown.status, unknown.code()), (504, "outcome_unknown"));
         assert_eq!(unknown.header("stripe-should-retry"), Some("true"));
         let shown = no_hold_left(&rig, &key).await;
-        assert_eq!(
-            (&shown["spent_usd"], &shown["in_doubt_usd"]),
-            (&json!("1.00"), &json!("1.00"))
-        );
+        assert_eq!((&shown["spent_usd"], &shown["in_doubt_usd"]), (&json!("1.00"), &json!("1.00")));
     }
 }
 
@@ -155,31 +111,19 @@ async fn law_4_once_per_idempotency_key_for_twins_siblings_and_refreshed_keys() 
         twins.spawn(async move { rig.pay(&key, "k", 100).await });
     }
     let twins = twins.join_all().await;
-    assert!(
-        twins
-            .iter()
-            .all(|twin| twin.status == 200 || twin.code() == "call_in_progress")
-    );
+    assert!(twins.iter().all(|twin| twin.status == 200 || twin.code() == "call_in_progress"));
     let first = twins
         .iter()
         .find(|twin| twin.status == 200 && twin.header("x-keybrake-replayed").is_none())
         .unwrap();
 
-    let refreshed = read(
-        rig.admin("POST", &format!("/vault/keys/{}/refresh", key.id))
-            .json(&json!({})),
-    )
-    .await;
-    let refreshed = keybrake_tests::rig::Key {
-        token: refreshed.text("/vault_key").into(),
-        ..key.clone()
-    };
+    let refreshed =
+        read(rig.admin("POST", &format!("/vault/keys/{}/refresh", key.id)).json(&json!({}))).await;
+    let refreshed =
+        keybrake_tests::rig::Key { token: refreshed.text("/vault_key").into(), ..key.clone() };
     for key in [&key, &sibling, &refreshed] {
         let again = rig.pay(key, "k", 100).await;
-        assert_eq!(
-            (again.status, again.header("x-keybrake-replayed")),
-            (200, Some("true"))
-        );
+        assert_eq!((again.status, again.header("x-keybrake-replayed")), (200, Some("true")));
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
         assert_eq!(again.text("/id"), first.text("/id"));
     }
@@ -228,20 +172,10 @@ async fn law_5_a_replay_must_satisfy_the_asking_keys_own_policy() {
     let rig = Rig::start(Settings::default()).await;
     let key = rig.issue(json!({})).await;
     assert_eq!(rig.pay(&key, "k", 100).await.status, 200);
-    let reader = rig
-        .issue(json!({"allowed_endpoints": ["GET /v1/payment_intents"]}))
-        .await;
-    assert_eq!(
-        rig.pay(&reader, "k", 100).await.code(),
-        "endpoint_not_allowed"
-    );
-    let other_customer = rig
-        .issue(json!({"allowed_params": {"customer": ["cus_1"]}}))
-        .await;
-    assert_eq!(
-        rig.pay(&other_customer, "k", 100).await.code(),
-        "parameter_not_allowed"
-    );
+    let reader = rig.issue(json!({"allowed_endpoints": ["GET /v1/payment_intents"]})).await;
+    assert_eq!(rig.pay(&reader, "k", 100).await.code(), "endpoint_not_allowed");
+    let other_customer = rig.issue(json!({"allowed_params": {"customer": ["cus_1"]}})).await;
+    assert_eq!(rig.pay(&other_customer, "k", 100).await.code(), "parameter_not_allowed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,15 +183,10 @@ async fn law_6_revoked_means_now_for_the_budget_its_successors_and_descendants()
     let rig = Rig::start(Settings::default()).await;
     let key = rig.issue(json!({})).await;
     let paid = rig.pay(&key, "k", 100).await;
-    let successor = read(
-        rig.admin("POST", &format!("/vault/keys/{}/refresh", key.id))
-            .json(&json!({})),
-    )
-    .await;
-    let successor = keybrake_tests::rig::Key {
-        token: successor.text("/vault_key").into(),
-        ..key.clone()
-    };
+    let successor =
+        read(rig.admin("POST", &format!("/vault/keys/{}/refresh", key.id)).json(&json!({}))).await;
+    let successor =
+        keybrake_tests::rig::Key { token: successor.text("/vault_key").into(), ..key.clone() };
     let child = rig.issue(json!({"parent_key_id": key.id})).await;
     no_hold_left(&rig, &key).await;
     let revoked = read(rig.admin("DELETE", &format!("/vault/keys/{}", key.id))).await;
@@ -274,22 +203,13 @@ async fn law_6_revoked_means_now_for_the_budget_its_successors_and_descendants()
         ("key_revoked", paid.text("/id"))
     );
     assert_eq!(
-        (
-            prior.text("/keybrake/prior/state"),
-            prior.text("/keybrake/prior/amount_usd")
-        ),
+        (prior.text("/keybrake/prior/state"), prior.text("/keybrake/prior/amount_usd")),
         ("settled", "1.00")
     );
-    let refresh = read(
-        rig.admin("POST", &format!("/vault/keys/{}/refresh", key.id))
-            .json(&json!({})),
-    )
-    .await;
+    let refresh =
+        read(rig.admin("POST", &format!("/vault/keys/{}/refresh", key.id)).json(&json!({}))).await;
     assert_eq!(refresh.code(), "key_revoked");
-    assert_eq!(
-        rig.try_issue(json!({"parent_key_id": key.id})).await.code(),
-        "key_revoked"
-    );
+    assert_eq!(rig.try_issue(json!({"parent_key_id": key.id})).await.code(), "key_revoked");
     let again = read(rig.admin("DELETE", &format!("/vault/keys/{}", key.id))).await;
     assert_eq!(again.text("/revoked_at"), revoked.text("/revoked_at"));
     assert_eq!(rig.vendor_requests(), before);
@@ -311,10 +231,7 @@ async fn law_6_after_a_revocation_answers_nothing_more_is_sent() {
         let sent = rig.vendor_requests();
         let answers = calls.join_all().await;
         let paid = answers.iter().filter(|answer| answer.status == 200).count();
-        let refused = answers
-            .iter()
-            .filter(|answer| answer.code() == "key_revoked")
-            .count();
+        let refused = answers.iter().filter(|answer| answer.code() == "key_revoked").count();
         assert_eq!(
             paid + refused,
             60,
@@ -332,20 +249,12 @@ async fn law_6_a_call_in_doubt_is_not_sent_again_once_its_budget_is_revoked() {
     let rig = Rig::start(Settings::default()).await;
     let key = rig.issue(json!({})).await;
     let sibling = rig.issue(json!({})).await;
-    rig.sandbox
-        .set_faults(Faults {
-            request_lost: CERTAIN,
-            ..Faults::default()
-        })
-        .unwrap();
+    rig.sandbox.set_faults(Faults { request_lost: CERTAIN, ..Faults::default() }).unwrap();
     assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
     rig.sandbox.set_faults(Faults::default()).unwrap();
     let revoked = read(rig.admin("DELETE", &format!("/vault/keys/{}", key.id))).await;
     assert_eq!(
-        (
-            revoked.text("/in_doubt_usd"),
-            revoked.body["in_doubt"].as_array().map(Vec::len)
-        ),
+        (revoked.text("/in_doubt_usd"), revoked.body["in_doubt"].as_array().map(Vec::len)),
         ("1.00", Some(1))
     );
     assert_eq!(rig.pay(&sibling, "k", 100).await.code(), "outcome_unknown");
@@ -372,10 +281,7 @@ async fn law_7_issued_once() {
     assert_eq!((first.status, again.status), (201, 200));
     assert_eq!(first.text("/vault_key"), again.text("/vault_key"));
     assert_eq!(first.text("/budget_id"), again.text("/budget_id"));
-    assert_eq!(
-        (other.status, other.code()),
-        (400, "idempotency_key_reused")
-    );
+    assert_eq!((other.status, other.code()), (400, "idempotency_key_reused"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -389,12 +295,8 @@ async fn law_7_many_refreshes_make_one_successor() {
             read(rig.admin("POST", &format!("/vault/keys/{}/refresh", key.id))).await
         });
     }
-    let made: std::collections::HashSet<_> = refreshes
-        .join_all()
-        .await
-        .iter()
-        .map(|made| made.text("/vault_key").to_owned())
-        .collect();
+    let made: std::collections::HashSet<_> =
+        refreshes.join_all().await.iter().map(|made| made.text("/vault_key").to_owned()).collect();
     assert_eq!(made.len(), 1);
     rig.clock.advance(hours(3));
     let later = read(rig.admin("POST", &format!("/vault/keys/{}/refresh", key.id))).await;
@@ -410,18 +312,9 @@ async fn law_10_every_call_has_a_row_and_no_row_has_a_secret() {
     rig.pay(&key, "paid", 100).await;
     rig.pay(&key, "capped", 100).await;
     read(rig.post(&key, "/v1/payouts", "denied", "amount=1&currency=usd")).await;
-    read(
-        rig.http
-            .get(format!("{}/stripe//v1/charges", rig.url))
-            .bearer_auth(&key.token),
-    )
-    .await;
-    read(
-        rig.http
-            .get(format!("{}/stripe/v1/charges?limit=3", rig.url))
-            .bearer_auth(&key.token),
-    )
-    .await;
+    read(rig.http.get(format!("{}/stripe//v1/charges", rig.url)).bearer_auth(&key.token)).await;
+    read(rig.http.get(format!("{}/stripe/v1/charges?limit=3", rig.url)).bearer_auth(&key.token))
+        .await;
     let rows = rig.calls(&format!("key_id={}", key.id)).await;
     let said: Vec<_> = rows
         .iter()
@@ -442,9 +335,7 @@ async fn law_10_every_call_has_a_row_and_no_row_has_a_secret() {
     let shown = serde_json::to_string(&rows).unwrap();
     assert!(!shown.contains(&key.token) && !shown.contains(keybrake_tests::SECRET));
     let stranger = read(
-        rig.http
-            .get(format!("{}/stripe/v1/charges", rig.url))
-            .bearer_auth("vault_key_stranger"),
+        rig.http.get(format!("{}/stripe/v1/charges", rig.url)).bearer_auth("vault_key_stranger"),
     )
     .await;
     assert_eq!((stranger.status, stranger.code()), (401, "invalid_key"));
@@ -453,13 +344,8 @@ async fn law_10_every_call_has_a_row_and_no_row_has_a_secret() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_11_contention_waits_and_only_spending_is_a_cap_hit() {
-    let wait = (
-        "KEYBRAKE_CONFIG",
-        concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/fixtures/short-wait.toml"
-        ),
-    );
+    let wait =
+        ("KEYBRAKE_CONFIG", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/short-wait.toml"));
     let rig = Arc::new(Rig::start_with(Settings::default(), &[wait]).await);
     let key = rig.issue(json!({"total_usd_cap": "1"})).await;
     rig.sandbox.hold(true);
@@ -491,9 +377,8 @@ async fn law_11_contention_waits_and_only_spending_is_a_cap_hit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn law_11_a_daily_cap_says_when_it_resets_and_does() {
     let rig = Rig::start(Settings::default()).await;
-    let key = rig
-        .issue(json!({"total_usd_cap": null, "daily_usd_cap": 1, "expires_in": "3d"}))
-        .await;
+    let key =
+        rig.issue(json!({"total_usd_cap": null, "daily_usd_cap": 1, "expires_in": "3d"})).await;
     assert_eq!(rig.pay(&key, "a", 100).await.status, 200);
     no_hold_left(&rig, &key).await;
     let capped = rig.pay(&key, "b", 100).await;

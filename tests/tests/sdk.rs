@@ -146,10 +146,7 @@ async fn the_same_key_again_is_one_charge_and_its_stored_answer(sdk: Sdk) {
 async fn retries_over_a_lost_answer_are_one_charge(sdk: Sdk) {
     let (scene, key) = struck_once(sdk, "answer_lost", &[("IDEMPOTENCY_KEY", "lost-1")]).await;
     assert_is_one_payment(&scene, &key).await;
-    assert_eq!(
-        scene.calls("idempotency_key=lost-1").await[0]["state"],
-        "settled"
-    );
+    assert_eq!(scene.calls("idempotency_key=lost-1").await[0]["state"], "settled");
 }
 
 async fn retries_under_the_sdks_own_key_are_one_charge(sdk: Sdk) {
@@ -176,10 +173,7 @@ async fn calls_without_a_callers_key_carry_the_sdks_own(sdk: Sdk) {
     scene.run_with(sdk, "without_keys", &key, &[]).await;
     assert_eq!(payments(&scene).await, [500, 500]);
     let rows = scene.calls("").await;
-    let keys: Vec<_> = rows
-        .iter()
-        .map(|row| row["idempotency_key"].as_str().unwrap())
-        .collect();
+    let keys: Vec<_> = rows.iter().map(|row| row["idempotency_key"].as_str().unwrap()).collect();
     assert_eq!(keys.len(), 2);
     assert_ne!(keys[0], keys[1]);
     assert!(keys.iter().all(|key| !key.starts_with("kb-")), "{keys:?}");
@@ -192,10 +186,7 @@ async fn stripe_pythons_module_level_interface_works() {
     let key = scene.issue(json!({ "total_usd_cap": 10 })).await;
     scene.run_with(Sdk::Python, "module_level", &key, &[]).await;
     assert_eq!(payments(&scene).await, [600]);
-    assert_eq!(
-        verdicts(&scene).await,
-        ["allowed", "replayed", "allowed", "allowed", "denied"]
-    );
+    assert_eq!(verdicts(&scene).await, ["allowed", "replayed", "allowed", "allowed", "denied"]);
 }
 
 #[tokio::test]
@@ -229,11 +220,8 @@ async fn the_restate_guides_requests_work_as_printed() {
     for sdk in [Sdk::Node, Sdk::NodeByPrefix] {
         let scene = Scene::start();
         scene.run(sdk, "page_restate", &[]).await;
-        assert_is_two_of_three(
-            &scene,
-            "restate/billing/inv_1aiqX0vFEFNH1Umgre58JiCLgHfTtztYK5",
-        )
-        .await;
+        assert_is_two_of_three(&scene, "restate/billing/inv_1aiqX0vFEFNH1Umgre58JiCLgHfTtztYK5")
+            .await;
     }
 }
 
@@ -250,10 +238,8 @@ async fn the_step_functions_guides_requests_work_as_printed() {
 #[tokio::test]
 #[ignore = "needs the Stripe SDKs: run make test"]
 async fn the_durable_functions_guides_requests_work_as_printed() {
-    let (label, instance) = (
-        "azure-durable/5f1c9a0e0d5b4b0f8f6e0c3a2b1d4e7f",
-        "5f1c9a0e0d5b4b0f8f6e0c3a2b1d4e7f",
-    );
+    let (label, instance) =
+        ("azure-durable/5f1c9a0e0d5b4b0f8f6e0c3a2b1d4e7f", "5f1c9a0e0d5b4b0f8f6e0c3a2b1d4e7f");
     let scene = Scene::start();
     let variables = [("LABEL", label), ("RUN", instance)];
     scene.run(Sdk::Node, "page_fetch", &variables).await;
@@ -270,10 +256,7 @@ async fn the_inngest_guides_requests_work_as_printed() {
         let label =
             "agent_run_label=inngest/billing/subscription.process/01HX9Z7Y3K5M8N2P4Q6R8S0T2V";
         assert_eq!(scene.calls(label).await.len(), 6);
-        assert_eq!(
-            verdicts(&scene).await,
-            [["allowed"; 3], ["replayed"; 3]].concat()
-        );
+        assert_eq!(verdicts(&scene).await, [["allowed"; 3], ["replayed"; 3]].concat());
     }
 }
 
@@ -283,16 +266,11 @@ async fn the_ray_guides_requests_work_as_printed() {
     let scene = Scene::start();
     scene.run(Sdk::Python, "page_ray", &[]).await;
     let executed = scene.executed().await;
-    let charges: Vec<_> = executed
-        .iter()
-        .filter(|(endpoint, ..)| endpoint == "POST /v1/charges")
-        .collect();
+    let charges: Vec<_> =
+        executed.iter().filter(|(endpoint, ..)| endpoint == "POST /v1/charges").collect();
     assert_eq!(charges.len(), 1, "{charges:?}");
     assert_eq!(charges[0].1, 2999);
-    assert_eq!(
-        verdicts(&scene).await,
-        ["allowed", "replayed", "denied", "denied"]
-    );
+    assert_eq!(verdicts(&scene).await, ["allowed", "replayed", "denied", "denied"]);
 }
 
 /// Pays once by a script while a fault strikes once.
@@ -313,10 +291,7 @@ async fn assert_is_one_payment(scene: &Scene, key: &Key) {
 /// Of a run's four calls one was replayed, and one had no room under the cap.
 async fn assert_is_two_of_three(scene: &Scene, label: &str) {
     assert_eq!(payments(scene).await, [2000, 2000]);
-    assert_eq!(
-        verdicts(scene).await,
-        ["allowed", "allowed", "replayed", "denied"]
-    );
+    assert_eq!(verdicts(scene).await, ["allowed", "allowed", "replayed", "denied"]);
     assert_eq!(denied(scene).await, ["cap_exhausted"]);
     let rows = scene.calls(&format!("agent_run_label={label}")).await;
     assert_eq!(rows.len(), 4, "{rows:?}");
@@ -350,10 +325,7 @@ fn texts(rows: &[Value], name: &str) -> Vec<String> {
 /// A fake of Stripe that this project did not write.
 fn localstripe() -> Process {
     let port = process::free_port();
-    let script = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/sdk/python/localstripe_server.py"
-    );
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/sdk/python/localstripe_server.py");
     let mut command = std::process::Command::new(sdk::python());
     command.arg(script).arg(port.to_string());
     process::started(command, port, "/js.stripe.com/v3/")

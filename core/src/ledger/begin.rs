@@ -44,10 +44,7 @@ pub(super) fn begin(rows: &mut Rows, begin: &Begin, now: Timestamp) -> Result<Be
 
 fn binding(begin: &Begin) -> Option<Binding> {
     let key = begin.request.idempotency_key.clone()?;
-    Some(Binding {
-        vendor: begin.request.vendor.clone(),
-        key,
-    })
+    Some(Binding { vendor: begin.request.vendor.clone(), key })
 }
 
 /// What a call is that passed all checks before the budgets'.
@@ -83,10 +80,9 @@ fn check(
     }
     let quote = begin.quote.clone()?;
     match key.policy.per_call_usd_cap {
-        Some(cap) if quote.hold > cap => Err(Refusal::PerCallCapExceeded {
-            cap,
-            asked: quote.hold,
-        }),
+        Some(cap) if quote.hold > cap => {
+            Err(Refusal::PerCallCapExceeded { cap, asked: quote.hold })
+        }
         Some(_) | None => Ok(Passed::New(quote)),
     }
 }
@@ -106,9 +102,9 @@ fn check_prior(
         Some(State::InDoubt) if may_resend(rows, begin, prior, now) => {
             Ok(Passed::Resend(prior.clone()))
         }
-        Some(State::InDoubt) => Err(Refusal::OutcomeUnknown {
-            retry_helps: begin.resend_within.is_some(),
-        }),
+        Some(State::InDoubt) => {
+            Err(Refusal::OutcomeUnknown { retry_helps: begin.resend_within.is_some() })
+        }
         Some(State::Held | State::Released) | None => Err(Refusal::CallInProgress),
     }
 }
@@ -116,9 +112,7 @@ fn check_prior(
 /// Whether a call in doubt may be sent again: by an unexpired key, while the vendor surely still
 /// knows the idempotency key, for a budget that is not revoked, and within what its caps allow now.
 fn may_resend(rows: &Rows, begin: &Begin, prior: &Call, now: Timestamp) -> bool {
-    let known = begin
-        .resend_within
-        .is_some_and(|window| now < prior.at.after(window));
+    let known = begin.resend_within.is_some_and(|window| now < prior.at.after(window));
     let Some((chain, life)) = rows.chain(prior.budget).zip(prior.life()) else {
         return false;
     };
@@ -145,13 +139,7 @@ fn room(rows: &Rows, key: &VaultKey, quote: &Quote) -> Result<Result<(), Refusal
             Room::Contended => contended = contended.or(Some(*id)),
             Room::Exhausted { kind, cap, spent } => {
                 let asked = quote.hold;
-                return Ok(Err(Refusal::CapExhausted {
-                    budget: *id,
-                    kind,
-                    cap,
-                    spent,
-                    asked,
-                }));
+                return Ok(Err(Refusal::CapExhausted { budget: *id, kind, cap, spent, asked }));
             }
         }
     }
@@ -161,13 +149,7 @@ fn room(rows: &Rows, key: &VaultKey, quote: &Quote) -> Result<Result<(), Refusal
 fn hold(rows: &mut Rows, begin: &Begin, quote: &Quote, now: Timestamp) -> Result<Begun, Corrupt> {
     change_all(rows, &begin.key.chain, |budget| budget.hold(quote.hold))?;
     let life = Life::held(quote.hold, begin.request.method.is_read());
-    record(
-        rows,
-        begin,
-        Verdict::Allowed(life),
-        quote.asked.clone(),
-        now,
-    );
+    record(rows, begin, Verdict::Allowed(life), quote.asked.clone(), now);
     Ok(Begun::Held(HeldCall {
         call: begin.call,
         attempt: 1,
@@ -184,13 +166,8 @@ fn resend(
     mut prior: Call,
     now: Timestamp,
 ) -> Result<Begun, Corrupt> {
-    let (chain, life) = rows
-        .chain(prior.budget)
-        .zip(prior.life())
-        .ok_or(Corrupt(prior.budget))?;
-    let (life, money) = life
-        .step(Event::Resent)
-        .map_err(|_| Corrupt(prior.budget))?;
+    let (chain, life) = rows.chain(prior.budget).zip(prior.life()).ok_or(Corrupt(prior.budget))?;
+    let (life, money) = life.step(Event::Resent).map_err(|_| Corrupt(prior.budget))?;
     change_all(rows, &chain, |budget| {
         budget.roll(now);
         money.apply(budget, life.hold, prior.begun_at)
@@ -212,13 +189,7 @@ fn resend(
 }
 
 fn replay(rows: &mut Rows, begin: &Begin, prior: &Call, now: Timestamp) -> Begun {
-    record(
-        rows,
-        begin,
-        Verdict::Replayed { of: prior.id },
-        prior.asked.clone(),
-        now,
-    );
+    record(rows, begin, Verdict::Replayed { of: prior.id }, prior.asked.clone(), now);
     Begun::Replay {
         call: begin.call,
         of: prior.id,
@@ -228,21 +199,10 @@ fn replay(rows: &mut Rows, begin: &Begin, prior: &Call, now: Timestamp) -> Begun
 }
 
 fn deny(rows: &mut Rows, begin: &Begin, refusal: Refusal, now: Timestamp) -> Begun {
-    let verdict = Verdict::Denied {
-        code: refusal.code().to_owned(),
-        reason: refusal.to_string(),
-    };
-    let asked = begin
-        .quote
-        .as_ref()
-        .ok()
-        .and_then(|quote| quote.asked.clone());
+    let verdict = Verdict::Denied { code: refusal.code().to_owned(), reason: refusal.to_string() };
+    let asked = begin.quote.as_ref().ok().and_then(|quote| quote.asked.clone());
     record(rows, begin, verdict, asked, now);
-    Begun::Denied {
-        call: begin.call,
-        refusal,
-        remaining: remaining(rows, &begin.key.chain),
-    }
+    Begun::Denied { call: begin.call, refusal, remaining: remaining(rows, &begin.key.chain) }
 }
 
 /// Writes the call's row. Only money held binds its idempotency key.
@@ -286,17 +246,11 @@ fn report(prior: &Call) -> Option<Prior> {
 /// What is left along a chain: of its tightest cap.
 fn remaining(rows: &Rows, chain: &[BudgetId]) -> MicroUsd {
     let left = |id: &BudgetId| rows.budgets.get(id).map(crate::budget::Budget::remaining);
-    chain
-        .iter()
-        .filter_map(left)
-        .min()
-        .unwrap_or(MicroUsd::ZERO)
+    chain.iter().filter_map(left).min().unwrap_or(MicroUsd::ZERO)
 }
 
 /// What is spent and held of a budget.
 pub(super) fn usage(rows: &Rows, budget: BudgetId) -> MicroUsd {
     let budget = rows.budgets.get(&budget);
-    budget
-        .and_then(|b| b.total_spent.checked_add(b.held))
-        .unwrap_or(MicroUsd::ZERO)
+    budget.and_then(|b| b.total_spent.checked_add(b.held)).unwrap_or(MicroUsd::ZERO)
 }

@@ -14,10 +14,7 @@ use crate::{
 
 /// Records the answer of the attempt that is in flight.
 pub(super) fn finish(rows: &mut Rows, finish: &Finish, now: Timestamp) -> Result<Ended, Corrupt> {
-    let current = rows
-        .calls
-        .get(&finish.call)
-        .filter(|call| call.attempt == finish.attempt);
+    let current = rows.calls.get(&finish.call).filter(|call| call.attempt == finish.attempt);
     let Some(life) = current.and_then(Call::life) else {
         return Ok(Ended::Ignored);
     };
@@ -31,10 +28,7 @@ pub(super) fn finish(rows: &mut Rows, finish: &Finish, now: Timestamp) -> Result
         call.answer = finish.answer.clone();
         call.cap_usage_after = budget.unwrap_or(call.cap_usage_after);
     }
-    Ok(Ended::Recorded {
-        state: life.state.name(),
-        chain,
-    })
+    Ok(Ended::Recorded { state: life.state.name(), chain })
 }
 
 /// Ends a doubt. An object that was found is evidence whichever attempt made it, and however often
@@ -51,9 +45,8 @@ pub(super) fn conclude(
         found.event != Event::Absent || found.attempt.is_none_or(|attempt| attempt == call.attempt);
     let too_early =
         found.event == Event::Absent && found.looked_at.since(call.begun_at) <= found.absent_after;
-    let Some(life) = call
-        .life()
-        .filter(|life| current && !too_early && life.state == State::InDoubt)
+    let Some(life) =
+        call.life().filter(|life| current && !too_early && life.state == State::InDoubt)
     else {
         return Ok(Ended::Ignored);
     };
@@ -68,20 +61,14 @@ pub(super) fn conclude(
         call.note = Some(found.note.clone());
         call.cap_usage_after = usage.unwrap_or(call.cap_usage_after);
     }
-    Ok(Ended::Recorded {
-        state: life.state.name(),
-        chain,
-    })
+    Ok(Ended::Recorded { state: life.state.name(), chain })
 }
 
 /// Puts every held call in doubt.
 pub(super) fn recover(rows: &mut Rows, now: Timestamp) -> Result<usize, Corrupt> {
     let held = |life: &Life| life.state == State::Held;
-    let lost: Vec<_> = rows
-        .calls
-        .values()
-        .filter_map(|call| Some((call.id, call.life().filter(held)?)))
-        .collect();
+    let lost: Vec<_> =
+        rows.calls.values().filter_map(|call| Some((call.id, call.life().filter(held)?))).collect();
     let mut in_doubt = 0;
     for (call, life) in lost {
         let after = transition(rows, call, life, Event::Lost, now)?;

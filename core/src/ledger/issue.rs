@@ -13,9 +13,7 @@ use crate::{
 };
 
 fn unknown(key: KeyId) -> Refusal {
-    Refusal::NotFound {
-        what: format!("vault key {key}"),
-    }
+    Refusal::NotFound { what: format!("vault key {key}") }
 }
 
 /// Makes a key and its budget; of a repeated request, finds what it made the first time.
@@ -33,10 +31,7 @@ pub(super) fn issue(rows: &mut Rows, issue: &Issue, now: Timestamp) -> Result<Is
         chain.extend(&parent.chain);
     }
     let parent = chain.get(1).copied();
-    rows.budgets.insert(
-        issue.budget,
-        Budget::new(issue.budget, parent, issue.caps, now),
-    );
+    rows.budgets.insert(issue.budget, Budget::new(issue.budget, parent, issue.caps, now));
     rows.changes.budgets.insert(issue.budget);
     insert_key(
         rows,
@@ -52,10 +47,7 @@ pub(super) fn issue(rows: &mut Rows, issue: &Issue, now: Timestamp) -> Result<Is
         },
     );
     if let Some(once) = &issue.once {
-        let made = IssuedOnce {
-            fingerprint: issue.fingerprint,
-            key: issue.key,
-        };
+        let made = IssuedOnce { fingerprint: issue.fingerprint, key: issue.key };
         rows.issued.insert(once.clone(), made);
         rows.changes.issued.insert(once.clone());
     }
@@ -68,10 +60,7 @@ pub(super) fn refresh(
     refresh: &Refresh,
     now: Timestamp,
 ) -> Result<Issued, Refusal> {
-    let mut last = rows
-        .keys
-        .get(&refresh.key)
-        .ok_or_else(|| unknown(refresh.key))?;
+    let mut last = rows.keys.get(&refresh.key).ok_or_else(|| unknown(refresh.key))?;
     refuse_revoked(rows, &last.chain)?;
     while let Some(next) = last.successor.and_then(|id| rows.keys.get(&id)) {
         last = next;
@@ -79,13 +68,8 @@ pub(super) fn refresh(
     if last.id != refresh.key && now < last.expires_at {
         return issued(rows, last.id, true);
     }
-    let lives = refresh
-        .lives
-        .unwrap_or_else(|| last.expires_at.since(last.issued_at));
-    let predecessor = VaultKey {
-        successor: Some(refresh.successor),
-        ..last.clone()
-    };
+    let lives = refresh.lives.unwrap_or_else(|| last.expires_at.since(last.issued_at));
+    let predecessor = VaultKey { successor: Some(refresh.successor), ..last.clone() };
     insert_key(
         rows,
         VaultKey {
@@ -104,38 +88,27 @@ pub(super) fn refresh(
 /// Stops the key's budget, and so every key on it and every descendant. A second time changes nothing.
 pub(super) fn revoke(rows: &mut Rows, key: KeyId, now: Timestamp) -> Result<Revoked, Refusal> {
     let own = rows.keys.get(&key).and_then(VaultKey::budget);
-    let budget = own
-        .and_then(|own| rows.budgets.get_mut(&own))
-        .ok_or_else(|| unknown(key))?;
+    let budget = own.and_then(|own| rows.budgets.get_mut(&own)).ok_or_else(|| unknown(key))?;
     if budget.revoked_at.is_none() {
         budget.revoked_at = Some(now);
         rows.changes.budgets.insert(budget.id);
     }
     let budget = budget.clone();
-    let spends_from = |call: &&Call| {
-        rows.chain(call.budget)
-            .is_some_and(|chain| chain.contains(&budget.id))
-    };
+    let spends_from =
+        |call: &&Call| rows.chain(call.budget).is_some_and(|chain| chain.contains(&budget.id));
     let in_state = |state: State| {
-        let calls = rows
-            .calls
-            .values()
-            .filter(|call| call.life().is_some_and(|life| life.state == state));
+        let calls =
+            rows.calls.values().filter(|call| call.life().is_some_and(|life| life.state == state));
         let mut ids: Vec<_> = calls.filter(spends_from).map(|call| call.id).collect();
         ids.sort();
         ids
     };
     let (in_flight, in_doubt) = (in_state(State::Held), in_state(State::InDoubt));
-    Ok(Revoked {
-        budget,
-        in_flight,
-        in_doubt,
-    })
+    Ok(Revoked { budget, in_flight, in_doubt })
 }
 
 fn refuse_revoked(rows: &Rows, chain: &[BudgetId]) -> Result<(), Refusal> {
-    rows.revoked_at(chain)
-        .map_or(Ok(()), |at| Err(Refusal::KeyRevoked { at, prior: None }))
+    rows.revoked_at(chain).map_or(Ok(()), |at| Err(Refusal::KeyRevoked { at, prior: None }))
 }
 
 fn insert_key(rows: &mut Rows, key: VaultKey) {
@@ -145,13 +118,6 @@ fn insert_key(rows: &mut Rows, key: VaultKey) {
 
 fn issued(rows: &Rows, id: KeyId, replayed: bool) -> Result<Issued, Refusal> {
     let key = rows.keys.get(&id).ok_or_else(|| unknown(id))?;
-    let budget = key
-        .budget()
-        .and_then(|own| rows.budgets.get(&own))
-        .ok_or_else(|| unknown(id))?;
-    Ok(Issued {
-        key: key.clone(),
-        budget: budget.clone(),
-        replayed,
-    })
+    let budget = key.budget().and_then(|own| rows.budgets.get(&own)).ok_or_else(|| unknown(id))?;
+    Ok(Issued { key: key.clone(), budget: budget.clone(), replayed })
 }

@@ -23,10 +23,7 @@ pub struct MemoryLedger {
 
 impl Default for MemoryLedger {
     fn default() -> Self {
-        Self {
-            rows: Rows::new(Timestamp::from_micros(0)),
-            answers: HashMap::new(),
-        }
+        Self { rows: Rows::new(Timestamp::from_micros(0)), answers: HashMap::new() }
     }
 }
 

@@ -290,10 +290,7 @@ pub fn decide(
 ) -> Vec<Result<Reply, Corrupt>> {
     let now = rows.clock.max(clock);
     rows.clock = now;
-    commands
-        .iter()
-        .map(|command| decide_one(rows, command, now))
-        .collect()
+    commands.iter().map(|command| decide_one(rows, command, now)).collect()
 }
 
 fn decide_one(rows: &mut Rows, command: &Command, now: Timestamp) -> Result<Reply, Corrupt> {

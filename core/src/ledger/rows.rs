@@ -179,21 +179,15 @@ impl Call {
     /// Whether it is in flight or in doubt.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.life()
-            .is_some_and(|life| matches!(life.state, State::Held | State::InDoubt))
+        self.life().is_some_and(|life| matches!(life.state, State::Held | State::InDoubt))
     }
 
     /// The idempotency key that it binds: while it is open or settled, never once it is released.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
-        let binds = self
-            .life()
-            .is_some_and(|life| life.state != State::Released);
+        let binds = self.life().is_some_and(|life| life.state != State::Released);
         let key = self.request.idempotency_key.clone().filter(|_| binds)?;
-        Some(Binding {
-            vendor: self.request.vendor.clone(),
-            key,
-        })
+        Some(Binding { vendor: self.request.vendor.clone(), key })
     }
 }
 
@@ -275,9 +269,6 @@ impl Rows {
     /// When the first of these budgets was revoked, if any was.
     #[must_use]
     pub fn revoked_at(&self, chain: &[BudgetId]) -> Option<Timestamp> {
-        chain
-            .iter()
-            .filter_map(|id| self.budgets.get(id)?.revoked_at)
-            .min()
+        chain.iter().filter_map(|id| self.budgets.get(id)?.revoked_at).min()
     }
 }

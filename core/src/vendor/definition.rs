@@ -68,7 +68,7 @@ pub struct Headers {
     /// With these, a request is refused.
     #[serde(default)]
     pub refused: Vec<String>,
-    /// Where the vendor names its request.
+    /// Where the vendor names its request: one of those that pass.
     pub request_id: Option<String>,
 }
 
@@ -287,10 +287,7 @@ impl Definition {
     pub fn parse(text: &str) -> Result<Self, InvalidDefinition> {
         let definition: Self = toml::from_str(text)?;
         match definition.fault() {
-            Some(why) => Err(InvalidDefinition::Rule {
-                name: definition.name,
-                why,
-            }),
+            Some(why) => Err(InvalidDefinition::Rule { name: definition.name, why }),
             None => Ok(definition),
         }
     }
@@ -298,9 +295,7 @@ impl Definition {
     fn fault(&self) -> Option<&'static str> {
         let plain = |name: &str| {
             !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         };
         let lower = |names: &[String]| names.iter().all(|name| *name == name.to_ascii_lowercase());
         let priceless = |rule: &Priced| {
@@ -314,6 +309,8 @@ impl Definition {
         } else if !(lower(&headers.request) && lower(&headers.response) && lower(&headers.refused))
         {
             Some("header names are in lower case")
+        } else if headers.request_id.as_ref().is_some_and(|name| !headers.response.contains(name)) {
+            Some("request_id is one of the response headers that pass")
         } else if self.priced.iter().any(priceless) {
             Some("a priced endpoint names amount and currency, or whom to ask")
         } else {
@@ -339,13 +336,10 @@ impl Definition {
             });
         }
         let reserved = self.tags.as_ref().map(|tags| tags.reserved.as_str());
-        let forged = params
-            .iter()
-            .find(|(name, _)| reserved.is_some_and(|ours| name.starts_with(ours)));
+        let forged =
+            params.iter().find(|(name, _)| reserved.is_some_and(|ours| name.starts_with(ours)));
         match forged {
-            Some((name, _)) => Err(Refusal::ParameterNotAllowed {
-                name: name.to_owned(),
-            }),
+            Some((name, _)) => Err(Refusal::ParameterNotAllowed { name: name.to_owned() }),
             None => Ok(()),
         }
     }
@@ -357,10 +351,8 @@ impl Definition {
             |patterns: &[EndpointPattern]| patterns.iter().any(|pattern| pattern.matches(endpoint));
         if lists(&self.never) {
             Rule::Never
-        } else if let Some(priced) = self
-            .priced
-            .iter()
-            .find(|priced| priced.endpoint.matches(endpoint))
+        } else if let Some(priced) =
+            self.priced.iter().find(|priced| priced.endpoint.matches(endpoint))
         {
             Rule::Priced(priced)
         } else if endpoint.method.is_read() || lists(&self.free) {

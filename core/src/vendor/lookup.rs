@@ -40,11 +40,7 @@ pub struct Search<'a> {
 #[derive(Clone, Debug)]
 enum Page {
     Search(String),
-    Events {
-        list: String,
-        after: String,
-        number: usize,
-    },
+    Events { list: String, after: String, number: usize },
 }
 
 /// What all that was read says.
@@ -131,11 +127,7 @@ fn events_page(events: &Events, kind: &str, sent: Timestamp, now: Timestamp) -> 
         "until" => Some(now.as_seconds().saturating_add(CLOCK_SKEW).to_string()),
         _ => None,
     })?;
-    Some(Page::Events {
-        list,
-        after: String::new(),
-        number: 1,
-    })
+    Some(Page::Events { list, after: String::new(), number: 1 })
 }
 
 impl Search<'_> {
@@ -159,9 +151,7 @@ impl Search<'_> {
             (Some(Page::Events { list, number, .. }), Some(items)) => {
                 let Some(events) = self.events else { return };
                 let ours = |event: &&Value| {
-                    let key = event
-                        .pointer(&events.idempotency_key)
-                        .and_then(Value::as_str);
+                    let key = event.pointer(&events.idempotency_key).and_then(Value::as_str);
                     key == Some(self.idempotency_key.as_str())
                 };
                 let told = items.iter().filter(ours);
@@ -172,11 +162,9 @@ impl Search<'_> {
                         .filter(|_| number < MAX_PAGES)
                         .and_then(|last| fill(&events.next, |_| Some(last.clone())));
                     match after {
-                        Some(after) => self.pending.push(Page::Events {
-                            list,
-                            after,
-                            number: number + 1,
-                        }),
+                        Some(after) => {
+                            self.pending.push(Page::Events { list, after, number: number + 1 });
+                        }
                         None => self.complete = false,
                     }
                 }
@@ -197,16 +185,11 @@ impl Search<'_> {
         let mut candidates = self.candidates.iter();
         match (candidates.next(), candidates.next()) {
             (Some(id), None) => match fill(&self.lookup.object, |_| plain(id)) {
-                Some(path) => Verdict::Found {
-                    id: id.clone(),
-                    path,
-                },
+                Some(path) => Verdict::Found { id: id.clone(), path },
                 None => Verdict::Unclear { candidates: 1 },
             },
             (None, _) if self.complete => Verdict::Absent,
-            _ => Verdict::Unclear {
-                candidates: self.candidates.len(),
-            },
+            _ => Verdict::Unclear { candidates: self.candidates.len() },
         }
     }
 
@@ -219,50 +202,28 @@ impl Search<'_> {
             return None;
         };
         let event = Event::Found(amount);
-        let status = object
-            .pointer(&self.priced.settled.status)
-            .and_then(Value::as_str)?;
-        let nothing = self
-            .priced
-            .settled
-            .nothing
-            .iter()
-            .any(|none| none == status);
+        let status = object.pointer(&self.priced.settled.status).and_then(Value::as_str)?;
+        let nothing = self.priced.settled.nothing.iter().any(|none| none == status);
         let Some(declined) = self.lookup.declined.as_ref().filter(|_| nothing) else {
-            return Some(Found {
-                event,
-                status: 200,
-                answer: object.clone(),
-            });
+            return Some(Found { event, status: 200, answer: object.clone() });
         };
-        let kind = object
-            .pointer("/object")
-            .and_then(Value::as_str)
-            .unwrap_or("object");
+        let kind = object.pointer("/object").and_then(Value::as_str).unwrap_or("object");
         let answer = json!({ "error": {
             "type": declined.kind, "code": object.pointer(&declined.code),
             "message": object.pointer(&declined.message), kind: outcome.object_id,
         }});
-        Some(Found {
-            event,
-            status: 402,
-            answer,
-        })
+        Some(Found { event, status: 402, answer })
     }
 }
 
 fn id_at(item: &Value, pointer: &str) -> Option<String> {
-    item.pointer(pointer)
-        .and_then(Value::as_str)
-        .map(str::to_owned)
+    item.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
 }
 
 /// An id that may stand in a path.
 fn plain(id: &str) -> Option<String> {
-    let plain = !id.is_empty()
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let plain =
+        !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     plain.then(|| id.to_owned())
 }
 

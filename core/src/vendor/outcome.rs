@@ -46,11 +46,7 @@ pub struct Outcome {
 
 impl Outcome {
     const fn of(event: Event) -> Self {
-        Self {
-            event,
-            object_id: None,
-            secret_refused: false,
-        }
+        Self { event, object_id: None, secret_refused: false }
     }
 }
 
@@ -87,10 +83,7 @@ impl Definition {
         } else {
             Event::Unknown
         };
-        Outcome {
-            secret_refused,
-            ..Outcome::of(event)
-        }
+        Outcome { secret_refused, ..Outcome::of(event) }
     }
 }
 
@@ -106,10 +99,7 @@ impl Priced {
         } else {
             amount(object, &says.amount, &says.currency).unwrap_or(hold)
         };
-        Outcome {
-            object_id: text(object, &says.object),
-            ..Outcome::of(Event::Executed(amount))
-        }
+        Outcome { object_id: text(object, &says.object), ..Outcome::of(Event::Executed(amount)) }
     }
 
     fn declined(&self, hold: MicroUsd, body: &Value) -> Outcome {
@@ -120,14 +110,8 @@ impl Priced {
             Otherwise::Hold => hold,
             Otherwise::Nothing => MicroUsd::ZERO,
         });
-        let object_id = says
-            .object
-            .as_deref()
-            .and_then(|pointer| text(body, pointer));
-        Outcome {
-            object_id,
-            ..Outcome::of(Event::Executed(amount))
-        }
+        let object_id = says.object.as_deref().and_then(|pointer| text(body, pointer));
+        Outcome { object_id, ..Outcome::of(Event::Executed(amount)) }
     }
 }
 
@@ -136,17 +120,12 @@ const fn is_success(status: u16) -> bool {
 }
 
 fn text(body: &Value, pointer: &str) -> Option<String> {
-    body.pointer(pointer)
-        .and_then(Value::as_str)
-        .map(str::to_owned)
+    body.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
 }
 
 fn amount(body: &Value, pointer: &str, currency: &str) -> Option<MicroUsd> {
     let smallest_units = body.pointer(pointer).and_then(Value::as_u64)?;
-    body.pointer(currency)
-        .and_then(Value::as_str)
-        .and_then(Currency::parse)?
-        .to_usd(smallest_units)
+    body.pointer(currency).and_then(Value::as_str).and_then(Currency::parse)?.to_usd(smallest_units)
 }
 
 #[cfg(test)]
@@ -166,29 +145,13 @@ mod tests {
 
     fn outcome(method: Method, path: &str, answer: Answer<'_>) -> Outcome {
         let definition = built_in().unwrap().remove(0);
-        let endpoint = Endpoint {
-            method,
-            path: CanonicalPath::parse(path).unwrap(),
-        };
-        definition.outcome(
-            definition.rule(&endpoint),
-            method.is_read(),
-            usd(500),
-            answer,
-        )
+        let endpoint = Endpoint { method, path: CanonicalPath::parse(path).unwrap() };
+        definition.outcome(definition.rule(&endpoint), method.is_read(), usd(500), answer)
     }
 
     fn event(path: &str, status: u16, body: &Value) -> Event {
         let body = body.to_string();
-        outcome(
-            Method::Post,
-            path,
-            Answer::Whole {
-                status,
-                body: body.as_bytes(),
-            },
-        )
-        .event
+        outcome(Method::Post, path, Answer::Whole { status, body: body.as_bytes() }).event
     }
 
     #[test]
@@ -211,16 +174,8 @@ mod tests {
             );
         }
         let body = object("succeeded").to_string();
-        let whole = Answer::Whole {
-            status: 200,
-            body: body.as_bytes(),
-        };
-        assert_eq!(
-            outcome(Method::Post, "/v1/charges", whole)
-                .object_id
-                .as_deref(),
-            Some("x_1")
-        );
+        let whole = Answer::Whole { status: 200, body: body.as_bytes() };
+        assert_eq!(outcome(Method::Post, "/v1/charges", whole).object_id.as_deref(), Some("x_1"));
     }
 
     #[test]
@@ -231,11 +186,7 @@ mod tests {
             json!({"amount": 400, "currency": "jpy"}),
             json!({"amount": 4.5, "currency": "usd"}),
         ] {
-            assert_eq!(
-                event("/v1/charges", 200, &body),
-                Event::Executed(usd(500)),
-                "{body}"
-            );
+            assert_eq!(event("/v1/charges", 200, &body), Event::Executed(usd(500)), "{body}");
         }
         let unreadable = Answer::Unreadable { status: 201 };
         assert_eq!(
@@ -248,14 +199,8 @@ mod tests {
     fn a_decline_was_executed_and_commits_what_stays_confirmable() {
         let intent =
             json!({"error": {"payment_intent": {"id": "pi_1", "amount": 300, "currency": "usd"}}});
-        assert_eq!(
-            event("/v1/payment_intents", 402, &intent),
-            Event::Executed(usd(300))
-        );
-        assert_eq!(
-            event("/v1/payment_intents", 402, &json!({})),
-            Event::Executed(usd(500))
-        );
+        assert_eq!(event("/v1/payment_intents", 402, &intent), Event::Executed(usd(300)));
+        assert_eq!(event("/v1/payment_intents", 402, &json!({})), Event::Executed(usd(500)));
         assert_eq!(
             event("/v1/charges", 402, &json!({"error": {"charge": "ch_1"}})),
             Event::Executed(usd(0))
@@ -270,40 +215,19 @@ mod tests {
     #[test]
     fn refusals_before_processing_release_and_all_else_is_in_doubt() {
         for status in [400, 401, 403, 404, 429] {
-            assert_eq!(
-                event("/v1/charges", status, &json!({})),
-                Event::NotExecuted,
-                "{status}"
-            );
+            assert_eq!(event("/v1/charges", status, &json!({})), Event::NotExecuted, "{status}");
         }
-        for status in [
-            100, 301, 302, 307, 408, 409, 418, 424, 500, 502, 503, 504, 599,
-        ] {
-            assert_eq!(
-                event("/v1/charges", status, &json!({})),
-                Event::Unknown,
-                "{status}"
-            );
+        for status in [100, 301, 302, 307, 408, 409, 418, 424, 500, 502, 503, 504, 599] {
+            assert_eq!(event("/v1/charges", status, &json!({})), Event::Unknown, "{status}");
         }
-        assert_eq!(
-            outcome(Method::Post, "/v1/charges", Answer::NotSent).event,
-            Event::NotExecuted
-        );
-        assert_eq!(
-            outcome(Method::Post, "/v1/charges", Answer::None).event,
-            Event::Unknown
-        );
+        assert_eq!(outcome(Method::Post, "/v1/charges", Answer::NotSent).event, Event::NotExecuted);
+        assert_eq!(outcome(Method::Post, "/v1/charges", Answer::None).event, Event::Unknown);
     }
 
     #[test]
     fn only_401_and_403_are_about_our_secret() {
         let refused = |status| {
-            outcome(
-                Method::Post,
-                "/v1/charges",
-                Answer::Whole { status, body: b"" },
-            )
-            .secret_refused
+            outcome(Method::Post, "/v1/charges", Answer::Whole { status, body: b"" }).secret_refused
         };
         let about: Vec<u16> = (100..600).filter(|status| refused(*status)).collect();
         assert_eq!(about, [401, 403]);
@@ -314,15 +238,7 @@ mod tests {
         let nothing = Event::Executed(MicroUsd::ZERO);
         for status in [200, 404, 500] {
             assert_eq!(
-                outcome(
-                    Method::Get,
-                    "/v1/charges",
-                    Answer::Whole {
-                        status,
-                        body: b"{}"
-                    }
-                )
-                .event,
+                outcome(Method::Get, "/v1/charges", Answer::Whole { status, body: b"{}" }).event,
                 nothing
             );
         }

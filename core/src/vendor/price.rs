@@ -37,27 +37,17 @@ impl Quote {
     /// The price of what costs nothing.
     #[must_use]
     pub const fn nothing() -> Self {
-        Self {
-            hold: MicroUsd::ZERO,
-            asked: None,
-        }
+        Self { hold: MicroUsd::ZERO, asked: None }
     }
 
     fn new(amount: u64, currency: &str, name: &str) -> Result<Self, Refusal> {
-        let not_priced = || Refusal::CurrencyNotPriced {
-            currency: currency.chars().take(8).collect(),
-        };
+        let not_priced =
+            || Refusal::CurrencyNotPriced { currency: currency.chars().take(8).collect() };
         let known = Currency::parse(currency)
             .filter(|known| *known == Currency::USD)
             .ok_or_else(not_priced)?;
         let hold = known.to_usd(amount).ok_or_else(|| invalid(name))?;
-        Ok(Self {
-            hold,
-            asked: Some(Asked {
-                amount,
-                currency: known.code().to_owned(),
-            }),
-        })
+        Ok(Self { hold, asked: Some(Asked { amount, currency: known.code().to_owned() }) })
     }
 }
 
@@ -70,28 +60,20 @@ impl Priced {
         }
         let amount_name = self.amount.as_deref().unwrap_or("amount");
         let given = self.amount.as_deref().and_then(|name| params.get(name));
-        let amount = given
-            .map(|text| plain_integer(text).map_err(|_| invalid(amount_name)))
-            .transpose()?;
+        let amount =
+            given.map(|text| plain_integer(text).map_err(|_| invalid(amount_name))).transpose()?;
         let currency = self.currency.as_deref().and_then(|name| params.get(name));
         if let Some((amount, currency)) = amount.zip(currency) {
             return Quote::new(amount, currency, amount_name).map(Price::Known);
         }
         let questions = self.ask.iter().find_map(|ask| {
-            let path_and_query = fill(&ask.get, |name| {
-                blank(&self.endpoint, endpoint, params, name)
-            })?;
-            Some(Price::Ask(Question {
-                ask,
-                amount,
-                path_and_query,
-            }))
+            let path_and_query =
+                fill(&ask.get, |name| blank(&self.endpoint, endpoint, params, name))?;
+            Some(Price::Ask(Question { ask, amount, path_and_query }))
         });
         questions.ok_or_else(|| match amount {
             None => invalid(amount_name),
-            Some(_) => Refusal::CurrencyNotPriced {
-                currency: String::new(),
-            },
+            Some(_) => Refusal::CurrencyNotPriced { currency: String::new() },
         })
     }
 }
@@ -99,27 +81,20 @@ impl Priced {
 impl Question<'_> {
     /// The price, from the vendor's answer to the question.
     pub fn answered(&self, answer: &Value) -> Result<Quote, Refusal> {
-        let unpriced = || Refusal::UnpricedEndpoint {
-            endpoint: self.path_and_query.clone(),
-        };
+        let unpriced = || Refusal::UnpricedEndpoint { endpoint: self.path_and_query.clone() };
         let number = |pointer: &str| answer.pointer(pointer).and_then(Value::as_u64);
         let less = self.ask.less.as_deref().map_or(Some(0), number);
-        let whole = number(&self.ask.amount)
-            .zip(less)
-            .and_then(|(all, less)| all.checked_sub(less));
+        let whole =
+            number(&self.ask.amount).zip(less).and_then(|(all, less)| all.checked_sub(less));
         let amount = self.amount.or(whole).ok_or_else(unpriced)?;
-        let currency = answer
-            .pointer(&self.ask.currency)
-            .and_then(Value::as_str)
-            .ok_or_else(unpriced)?;
+        let currency =
+            answer.pointer(&self.ask.currency).and_then(Value::as_str).ok_or_else(unpriced)?;
         Quote::new(amount, currency, "amount")
     }
 }
 
 fn invalid(name: &str) -> Refusal {
-    Refusal::InvalidAmount {
-        name: name.to_owned(),
-    }
+    Refusal::InvalidAmount { name: name.to_owned() }
 }
 
 /// What fills a blank: a segment of the path, or a parameter. Only a plain id may go into a path.
@@ -129,13 +104,9 @@ fn blank(
     params: &Params,
     name: &str,
 ) -> Option<String> {
-    let value = pattern
-        .capture(endpoint, name)
-        .or_else(|| params.get(name))?;
+    let value = pattern.capture(endpoint, name).or_else(|| params.get(name))?;
     let plain = !value.is_empty()
-        && value
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     plain.then(|| value.to_owned())
 }
 
@@ -164,10 +135,7 @@ mod tests {
 
     fn price(path: &str, form: &str) -> Result<Result<(u64, String), String>, Refusal> {
         let definition = built_in().unwrap().remove(0);
-        let endpoint = Endpoint {
-            method: Method::Post,
-            path: CanonicalPath::parse(path).unwrap(),
-        };
+        let endpoint = Endpoint { method: Method::Post, path: CanonicalPath::parse(path).unwrap() };
         let Rule::Priced(priced) = definition.rule(&endpoint) else {
             panic!("{path} has no price")
         };
@@ -184,10 +152,7 @@ mod tests {
     #[test]
     fn a_plain_amount_in_dollars_is_the_price() {
         for path in ["/v1/payment_intents", "/v1/charges"] {
-            assert_eq!(
-                price(path, "amount=1099&currency=USD"),
-                Ok(Ok((1_099, "usd".into())))
-            );
+            assert_eq!(price(path, "amount=1099&currency=USD"), Ok(Ok((1_099, "usd".into()))));
         }
     }
 
@@ -214,10 +179,7 @@ mod tests {
             "amount=%D9%A1&currency=usd",
         ] {
             assert!(
-                matches!(
-                    price("/v1/charges", form),
-                    Err(Refusal::InvalidAmount { .. })
-                ),
+                matches!(price("/v1/charges", form), Err(Refusal::InvalidAmount { .. })),
                 "{form}"
             );
         }
@@ -225,17 +187,11 @@ mod tests {
 
     #[test]
     fn other_and_unknown_currencies_are_refused() {
-        for form in [
-            "amount=5&currency=eur",
-            "amount=5&currency=xyz",
-            "amount=5&currency=",
-            "amount=5",
-        ] {
+        for form in
+            ["amount=5&currency=eur", "amount=5&currency=xyz", "amount=5&currency=", "amount=5"]
+        {
             assert!(
-                matches!(
-                    price("/v1/charges", form),
-                    Err(Refusal::CurrencyNotPriced { .. })
-                ),
+                matches!(price("/v1/charges", form), Err(Refusal::CurrencyNotPriced { .. })),
                 "{form}"
             );
         }
@@ -243,26 +199,14 @@ mod tests {
 
     #[test]
     fn a_refund_is_priced_by_asking_for_its_charge() {
-        assert_eq!(
-            price("/v1/refunds", "charge=ch_1"),
-            Ok(Err("/v1/charges/ch_1".into()))
-        );
+        assert_eq!(price("/v1/refunds", "charge=ch_1"), Ok(Err("/v1/charges/ch_1".into())));
         assert_eq!(
             price("/v1/refunds", "payment_intent=pi_1&amount=5"),
             Ok(Err("/v1/payment_intents/pi_1?expand[]=latest_charge".into()))
         );
-        for form in [
-            "",
-            "charge=../x",
-            "charge=ch_1%2Fx",
-            "charge=",
-            "amount=x&charge=ch_1",
-        ] {
+        for form in ["", "charge=../x", "charge=ch_1%2Fx", "charge=", "amount=x&charge=ch_1"] {
             assert!(
-                matches!(
-                    price("/v1/refunds", form),
-                    Err(Refusal::InvalidAmount { .. })
-                ),
+                matches!(price("/v1/refunds", form), Err(Refusal::InvalidAmount { .. })),
                 "{form}"
             );
         }
@@ -272,28 +216,19 @@ mod tests {
     #[test]
     fn the_answer_to_a_question_is_the_price() {
         let definition = built_in().unwrap().remove(0);
-        let endpoint = Endpoint {
-            method: Method::Post,
-            path: CanonicalPath::parse("/v1/refunds").unwrap(),
-        };
-        let Rule::Priced(priced) = definition.rule(&endpoint) else {
-            panic!("no price")
-        };
+        let endpoint =
+            Endpoint { method: Method::Post, path: CanonicalPath::parse("/v1/refunds").unwrap() };
+        let Rule::Priced(priced) = definition.rule(&endpoint) else { panic!("no price") };
         let quote = |form: &str, answer: Value| {
             let params = Params::from_form(form).unwrap();
             let Price::Ask(question) = priced.price(&endpoint, &params).unwrap() else {
                 panic!("known")
             };
-            question
-                .answered(&answer)
-                .map(|quote| quote.hold.as_micros())
+            question.answered(&answer).map(|quote| quote.hold.as_micros())
         };
         let charge = json!({"amount_captured": 1000, "amount_refunded": 400, "currency": "usd"});
         assert_eq!(quote("charge=ch_1", charge.clone()), Ok(6_000_000));
-        assert_eq!(
-            quote("charge=ch_1&amount=100", charge.clone()),
-            Ok(1_000_000)
-        );
+        assert_eq!(quote("charge=ch_1&amount=100", charge.clone()), Ok(1_000_000));
         for (member, value) in [
             ("currency", json!("eur")),
             ("currency", json!(null)),

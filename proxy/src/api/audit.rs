@@ -49,20 +49,11 @@ pub(super) async fn list(
     require_admin(&app, &headers)?;
     let Query(query) = query.map_err(|error| invalid(error.body_text()))?;
     let filter = filter(query)?;
-    let (asked, wanted) = (
-        CallFilter {
-            limit: filter.limit + 1,
-            ..filter.clone()
-        },
-        filter.limit,
-    );
+    let (asked, wanted) = (CallFilter { limit: filter.limit + 1, ..filter.clone() }, filter.limit);
     let mut found = app.read(move |readers| readers.calls(&asked)).await?;
     let more = found.len() > wanted;
     found.truncate(wanted);
-    let next = found
-        .last()
-        .filter(|_| more)
-        .map(|call| call.id.to_string());
+    let next = found.last().filter(|_| more).map(|call| call.id.to_string());
     let data: Vec<_> = found.iter().map(calls::row).collect();
     Ok(answer(200, json!({ "data": data, "next_cursor": next })))
 }
@@ -76,28 +67,18 @@ fn filter(query: ListQuery) -> Result<CallFilter, Refusal> {
     };
     Ok(CallFilter {
         label: query.agent_run_label,
-        key: query
-            .key_id
-            .as_deref()
-            .map(super::keys::key_id)
-            .transpose()?,
+        key: query.key_id.as_deref().map(super::keys::key_id).transpose()?,
         vendor: query.vendor,
         idempotency_key: query.idempotency_key,
         object_id: query.vendor_object_id,
-        state: one_of(
-            "state",
-            query.state,
-            &["held", "settled", "released", "in_doubt"],
-        )?,
+        state: one_of("state", query.state, &["held", "settled", "released", "in_doubt"])?,
         verdict: one_of("verdict", query.verdict, &["allowed", "denied", "replayed"])?,
         since: query.since.as_deref().map(instant).transpose()?,
         until: query.until.as_deref().map(instant).transpose()?,
         before: query
             .cursor
             .map(|cursor| {
-                cursor
-                    .parse()
-                    .map_err(|_| invalid("the cursor is not one that was given"))
+                cursor.parse().map_err(|_| invalid("the cursor is not one that was given"))
             })
             .transpose()?,
         limit: query.limit.unwrap_or(100).clamp(1, MOST),
@@ -116,9 +97,7 @@ fn call_id(text: &str) -> Result<CallId, Refusal> {
 }
 
 fn unknown(call: &str) -> Refusal {
-    Refusal::NotFound {
-        what: format!("call {}", call.chars().take(40).collect::<String>()),
-    }
+    Refusal::NotFound { what: format!("call {}", call.chars().take(40).collect::<String>()) }
 }
 
 /// `GET /audit/calls/{call_id}`.
@@ -129,10 +108,7 @@ pub(super) async fn show(
 ) -> Answer {
     require_admin(&app, &headers)?;
     let id = call_id(&call)?;
-    let found = app
-        .read(move |readers| readers.call(id))
-        .await?
-        .ok_or_else(|| unknown(&call))?;
+    let found = app.read(move |readers| readers.call(id)).await?.ok_or_else(|| unknown(&call))?;
     Ok(answer(200, calls::row(&found)))
 }
 
@@ -161,18 +137,12 @@ pub(super) async fn resolve(
     if request.who.trim().is_empty() || request.why.trim().is_empty() {
         return Err(invalid("who and why are needed: they stand in the audit row").into());
     }
-    let found = app
-        .read(move |readers| readers.call(id))
-        .await?
-        .ok_or_else(|| unknown(&call))?;
+    let found = app.read(move |readers| readers.call(id)).await?.ok_or_else(|| unknown(&call))?;
     let hold = found.life().map_or(MicroUsd::ZERO, |life| life.hold);
-    let amount = request
-        .amount_usd
-        .as_deref()
-        .map(|raw| MicroUsd::parse(raw.get().trim_matches('"')));
-    let amount = amount
-        .transpose()
-        .map_err(|_| invalid("amount_usd is not an amount of dollars"))?;
+    let amount =
+        request.amount_usd.as_deref().map(|raw| MicroUsd::parse(raw.get().trim_matches('"')));
+    let amount =
+        amount.transpose().map_err(|_| invalid("amount_usd is not an amount of dollars"))?;
     let event = match (request.executed, amount) {
         (true, amount) => Event::ResolvedSettled(amount.unwrap_or(hold)),
         (false, None) => Event::ResolvedReleased,
@@ -191,16 +161,10 @@ pub(super) async fn resolve(
         note: format!("resolved by {}: {}", request.who, request.why),
         sealed: None,
     };
-    match app
-        .decide(Command::Conclude(Box::new(conclude)))
-        .await?
-        .reply
-    {
+    match app.decide(Command::Conclude(Box::new(conclude))).await?.reply {
         Reply::Ended(Ended::Recorded { .. }) => {
-            let resolved = app
-                .read(move |readers| readers.call(id))
-                .await?
-                .ok_or_else(|| unknown(&call))?;
+            let resolved =
+                app.read(move |readers| readers.call(id)).await?.ok_or_else(|| unknown(&call))?;
             Ok(answer(200, calls::row(&resolved)))
         }
         Reply::Ended(Ended::Ignored) => {

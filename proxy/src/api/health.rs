@@ -16,15 +16,10 @@ pub(super) async fn live() -> Response<Body> {
 /// `GET /readyz`: the ledger answers and at least one vendor has its secret.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Answer {
     app.read(crate::store::reader::Readers::ping).await?;
-    let (with, without): (Vec<_>, Vec<_>) = app
-        .vendors
-        .iter()
-        .partition(|(_, vendor)| vendor.secret().is_some());
+    let (with, without): (Vec<_>, Vec<_>) =
+        app.vendors.iter().partition(|(_, vendor)| vendor.secret().is_some());
     let names = |vendors: Vec<(&String, &Arc<crate::app::Vendor>)>| {
-        vendors
-            .into_iter()
-            .map(|(name, _)| name.clone())
-            .collect::<Vec<_>>()
+        vendors.into_iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
     };
     let status = if with.is_empty() { 503 } else { 200 };
     Ok(answer(

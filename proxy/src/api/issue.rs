@@ -62,10 +62,7 @@ struct RefreshRequest {
 pub(super) async fn issue(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Answer {
     require_admin(&app, &headers)?;
     let request: IssueRequest = read_json(&body)?;
-    let (key, budget) = (
-        KeyId::from_number(app.new_id()),
-        BudgetId::from_number(app.new_id()),
-    );
+    let (key, budget) = (KeyId::from_number(app.new_id()), BudgetId::from_number(app.new_id()));
     let policy = policy(&app, &request)?;
     let label = request
         .agent_run_label
@@ -79,16 +76,10 @@ pub(super) async fn issue(State(app): State<Arc<App>>, headers: HeaderMap, body:
         token_hash: app.token_of(key).hash(),
         policy,
         label,
-        caps: caps(
-            request.daily_usd_cap.as_deref(),
-            request.total_usd_cap.as_deref(),
-        )?,
+        caps: caps(request.daily_usd_cap.as_deref(), request.total_usd_cap.as_deref())?,
         parent: request
             .parent_key_id
-            .map(|id| {
-                id.parse()
-                    .map_err(|_| invalid("parent_key_id is not a vault key's id"))
-            })
+            .map(|id| id.parse().map_err(|_| invalid("parent_key_id is not a vault key's id")))
             .transpose()?,
         lives: lives(request.expires_in.as_deref(), request.expires_in_seconds)?
             .ok_or_else(|| invalid("expires_in is missing, such as \"30m\""))?,
@@ -104,45 +95,25 @@ pub(super) async fn refresh(
     body: Bytes,
 ) -> Answer {
     require_admin(&app, &headers)?;
-    let request: RefreshRequest = if body.is_empty() {
-        RefreshRequest::default()
-    } else {
-        read_json(&body)?
-    };
+    let request: RefreshRequest =
+        if body.is_empty() { RefreshRequest::default() } else { read_json(&body)? };
     let key = super::keys::key_id(&key)?;
     let successor = KeyId::from_number(app.new_id());
     let token_hash = app.token_of(successor).hash();
     let lives = lives(request.expires_in.as_deref(), request.expires_in_seconds)?;
-    issued(
-        &app,
-        &headers,
-        Command::Refresh(Refresh {
-            key,
-            successor,
-            token_hash,
-            lives,
-        }),
-    )
-    .await
+    issued(&app, &headers, Command::Refresh(Refresh { key, successor, token_hash, lives })).await
 }
 
 async fn issued(app: &App, headers: &HeaderMap, command: Command) -> Answer {
     let Reply::Issued(issued) = app.decide(command).await?.reply else {
         return Err(Refusal::LedgerUnavailable.into());
     };
-    let Issued {
-        key,
-        budget,
-        replayed,
-    } = issued?;
+    let Issued { key, budget, replayed } = issued?;
     tracing::info!(key = %key.id, budget = %budget.id, replayed, "issued");
     let mut view = KeyView::new(&key, &budget, app.clock.now()).body();
     if let Some(view) = view.as_object_mut() {
         view.insert("vault_key".to_owned(), json!(app.token_of(key.id).expose()));
-        view.insert(
-            "base_url".to_owned(),
-            json!(base_url(app, headers, &key.policy.vendor)),
-        );
+        view.insert("base_url".to_owned(), json!(base_url(app, headers, &key.policy.vendor)));
     }
     Ok(answer(if replayed { 200 } else { 201 }, view))
 }
@@ -150,15 +121,10 @@ async fn issued(app: &App, headers: &HeaderMap, command: Command) -> Answer {
 fn policy(app: &App, request: &IssueRequest) -> Result<Policy, Refusal> {
     if !app.vendors.contains_key(&request.vendor) {
         let known: Vec<_> = app.vendors.keys().map(String::as_str).collect();
-        return Err(invalid(format!(
-            "vendor is not one of: {}",
-            known.join(", ")
-        )));
+        return Err(invalid(format!("vendor is not one of: {}", known.join(", "))));
     }
     if request.allowed_endpoints.is_empty() || request.allowed_endpoints.len() > MAX_ENDPOINTS {
-        return Err(invalid(format!(
-            "allowed_endpoints has 1 to {MAX_ENDPOINTS} endpoints"
-        )));
+        return Err(invalid(format!("allowed_endpoints has 1 to {MAX_ENDPOINTS} endpoints")));
     }
     Ok(Policy {
         vendor: request.vendor.clone(),
@@ -169,10 +135,7 @@ fn policy(app: &App, request: &IssueRequest) -> Result<Policy, Refusal> {
 }
 
 fn caps(daily: Option<&RawValue>, total: Option<&RawValue>) -> Result<Caps, Refusal> {
-    let caps = Caps::new(
-        amount("daily_usd_cap", daily)?,
-        amount("total_usd_cap", total)?,
-    );
+    let caps = Caps::new(amount("daily_usd_cap", daily)?, amount("total_usd_cap", total)?);
     caps.ok_or_else(|| invalid("daily_usd_cap or total_usd_cap is needed, and neither may be zero"))
 }
 
@@ -181,10 +144,7 @@ fn amount(name: &str, raw: Option<&RawValue>) -> Result<Option<MicroUsd>, Refusa
     let Some(raw) = raw.map(RawValue::get).filter(|raw| *raw != "null") else {
         return Ok(None);
     };
-    let text = raw
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-        .unwrap_or(raw);
+    let text = raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(raw);
     let why = || {
         invalid(format!(
             "{name} is not an amount of dollars, such as 50 or \"49.99\" with at most six decimals"
@@ -196,9 +156,7 @@ fn amount(name: &str, raw: Option<&RawValue>) -> Result<Option<MicroUsd>, Refusa
 fn lives(span: Option<&str>, seconds: Option<u64>) -> Result<Option<Duration>, Refusal> {
     let lives = match (span, seconds) {
         (Some(_), Some(_)) => {
-            return Err(invalid(
-                "expires_in and expires_in_seconds exclude one another",
-            ));
+            return Err(invalid("expires_in and expires_in_seconds exclude one another"));
         }
         (None, None) => return Ok(None),
         (Some(span), None) => {
@@ -217,27 +175,15 @@ fn once(headers: &HeaderMap) -> Result<Option<IssueBinding>, Refusal> {
     let Some(key) = headers.get("idempotency-key") else {
         return Ok(None);
     };
-    let key = key
-        .to_str()
-        .ok()
-        .filter(|key| !key.is_empty() && key.len() <= 255);
+    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= 255);
     let key =
         key.ok_or_else(|| invalid("an idempotency key has 1 to 255 printable ASCII characters"))?;
-    Ok(Some(IssueBinding {
-        issuer: ADMIN.to_owned(),
-        key: key.to_owned(),
-    }))
+    Ok(Some(IssueBinding { issuer: ADMIN.to_owned(), key: key.to_owned() }))
 }
 
 /// Where calls with the new key go.
 fn base_url(app: &App, headers: &HeaderMap, vendor: &str) -> String {
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("localhost");
-    let proxy = app
-        .public_url
-        .clone()
-        .unwrap_or_else(|| format!("http://{host}"));
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let proxy = app.public_url.clone().unwrap_or_else(|| format!("http://{host}"));
     format!("{}/{vendor}", proxy.trim_end_matches('/'))
 }

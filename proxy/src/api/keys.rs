@@ -101,14 +101,11 @@ pub(super) async fn list(
     require_admin(&app, &headers)?;
     let Query(query) = query.map_err(|error| super::invalid(error.body_text()))?;
     let limit = query.limit.unwrap_or(100).clamp(1, MOST);
-    let keys = app
-        .read(move |readers| readers.keys(query.agent_run_label.as_deref(), limit))
-        .await?;
+    let keys =
+        app.read(move |readers| readers.keys(query.agent_run_label.as_deref(), limit)).await?;
     let now = app.clock.now();
-    let data: Vec<_> = keys
-        .iter()
-        .map(|(key, budget)| KeyView::new(key, budget, now).body())
-        .collect();
+    let data: Vec<_> =
+        keys.iter().map(|(key, budget)| KeyView::new(key, budget, now).body()).collect();
     Ok(answer(200, json!({ "data": data })))
 }
 
@@ -130,23 +127,12 @@ pub(super) async fn show_self(State(app): State<Arc<App>>, headers: HeaderMap) -
 }
 
 async fn show_key(app: &App, id: KeyId) -> Answer {
-    let unknown = || Refusal::NotFound {
-        what: format!("vault key {id}"),
-    };
-    let (key, rows) = app
-        .read(move |readers| readers.key_by_id(id))
-        .await?
-        .ok_or_else(unknown)?;
-    let mut budget = key
-        .budget()
-        .and_then(|own| rows.budgets.get(&own))
-        .cloned()
-        .ok_or_else(unknown)?;
+    let unknown = || Refusal::NotFound { what: format!("vault key {id}") };
+    let (key, rows) = app.read(move |readers| readers.key_by_id(id)).await?.ok_or_else(unknown)?;
+    let mut budget =
+        key.budget().and_then(|own| rows.budgets.get(&own)).cloned().ok_or_else(unknown)?;
     budget.revoked_at = rows.revoked_at(&key.chain);
-    Ok(answer(
-        200,
-        KeyView::new(&key, &budget, app.clock.now()).body(),
-    ))
+    Ok(answer(200, KeyView::new(&key, &budget, app.clock.now()).body()))
 }
 
 /// `DELETE /vault/keys/{key_id}`. Answers when no proxy sends anything more for the budget.
@@ -160,11 +146,7 @@ pub(super) async fn revoke(
     let Reply::Revoked(revoked) = app.decide(Command::Revoke(id)).await?.reply else {
         return Err(Refusal::LedgerUnavailable.into());
     };
-    let Revoked {
-        budget,
-        in_flight,
-        in_doubt,
-    } = revoked?;
+    let Revoked { budget, in_flight, in_doubt } = revoked?;
     app.in_flight.wait_sent(budget.id, Instant::now()).await;
     tracing::info!(key = %id, budget = %budget.id, in_flight = in_flight.len(), in_doubt = in_doubt.len(), "revoked");
     let names = |calls: Vec<keybrake_core::ids::CallId>| {

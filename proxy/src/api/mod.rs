@@ -69,11 +69,8 @@ fn require_admin(app: &App, headers: &HeaderMap) -> Result<(), Refusal> {
     let (Some(value), None) = (given.next(), given.next()) else {
         return Err(Refusal::InvalidKey);
     };
-    let (scheme, key) = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .ok_or(Refusal::InvalidKey)?;
+    let (scheme, key) =
+        value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(Refusal::InvalidKey)?;
     if scheme.eq_ignore_ascii_case("bearer") && app.is_api_key(key) {
         Ok(())
     } else {

@@ -62,11 +62,7 @@ pub(super) struct ResolveOptions {
     /// The call's id: `call_…`.
     call_id: String,
     /// The vendor executed it.
-    #[arg(
-        long,
-        conflicts_with = "released",
-        required_unless_present = "released"
-    )]
+    #[arg(long, conflicts_with = "released", required_unless_present = "released")]
     settled: bool,
     /// The vendor did not execute it.
     #[arg(long)]
@@ -85,44 +81,27 @@ pub(super) struct ResolveOptions {
 }
 
 /// The columns of a list: what fits a terminal and is asked for most.
-pub(super) const COLUMNS: [&str; 6] = [
-    "at",
-    "call_id",
-    "verdict",
-    "state",
-    "settled_usd",
-    "idempotency_key",
-];
+pub(super) const COLUMNS: [&str; 6] =
+    ["at", "call_id", "verdict", "state", "settled_usd", "idempotency_key"];
 
 pub(super) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::List(options) => list(options).await,
         Command::Show { call_id, common } => {
             let path = format!("/audit/calls/{}", super::path_segment(&call_id));
-            let call = common
-                .server
-                .client()?
-                .ask(Method::GET, &path, None)
-                .await?;
+            let call = common.server.client()?.ask(Method::GET, &path, None).await?;
             print(&table::show_one(&call, common.json));
             Ok(())
         }
         Command::Resolve(options) => {
-            let path = format!(
-                "/audit/calls/{}/resolve",
-                super::path_segment(&options.call_id)
-            );
+            let path = format!("/audit/calls/{}/resolve", super::path_segment(&options.call_id));
             let mut body =
                 json!({ "executed": options.settled, "who": options.who, "why": options.why });
             if let (Some(amount), Some(body)) = (options.amount_usd, body.as_object_mut()) {
                 body.insert("amount_usd".to_owned(), json!(amount));
             }
-            let call = options
-                .common
-                .server
-                .client()?
-                .ask(Method::POST, &path, Some(&body))
-                .await?;
+            let call =
+                options.common.server.client()?.ask(Method::POST, &path, Some(&body)).await?;
             print(&table::show_one(&call, options.common.json));
             Ok(())
         }
@@ -140,23 +119,15 @@ async fn list(options: ListOptions) -> anyhow::Result<()> {
         ("cursor", options.cursor),
         ("limit", Some(limit)),
     ];
-    let given = filters
-        .iter()
-        .filter_map(|(name, value)| Some((*name, value.as_deref()?)));
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(given)
-        .finish();
+    let given = filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
     let listed = options
         .common
         .server
         .client()?
         .ask(Method::GET, &format!("/audit/calls?{query}"), None)
         .await?;
-    let rows = listed
-        .get("data")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+    let rows = listed.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
     print(&table::show(&rows, &COLUMNS, options.common.json));
     if let Some(cursor) = listed.get("next_cursor").and_then(Value::as_str) {
         talk(&format!("more: --cursor {cursor}"));

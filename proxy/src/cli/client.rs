@@ -40,10 +40,7 @@ impl Server {
                 "no API key: set KEYBRAKE_API_KEY, or KEYBRAKE_DATA_DIR to the server's data directory"
             );
         }
-        Ok(Client::new(
-            self.url,
-            config::api_key(&environment, &data_dir)?,
-        ))
+        Ok(Client::new(self.url, config::api_key(&environment, &data_dir)?))
     }
 }
 
@@ -62,39 +59,25 @@ impl Client {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url.trim_end_matches('/')))
-            .header(
-                AUTHORIZATION,
-                format!("Bearer {}", self.api_key.expose_secret()),
-            )
+            .header(AUTHORIZATION, format!("Bearer {}", self.api_key.expose_secret()))
             .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(
-                body.map(ToString::to_string).unwrap_or_default(),
-            )))?;
+            .body(Full::new(Bytes::from(body.map(ToString::to_string).unwrap_or_default())))?;
         let (status, answer) = send(request).await.with_context(|| {
             format!("no answer from {}: is the server running there?", self.url)
         })?;
         if (200..300).contains(&status) {
             return Ok(answer);
         }
-        let message = answer
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or("the server refused");
-        let code = answer
-            .get("code")
-            .and_then(Value::as_str)
-            .unwrap_or("unknown");
+        let message = answer.get("message").and_then(Value::as_str).unwrap_or("the server refused");
+        let code = answer.get("code").and_then(Value::as_str).unwrap_or("unknown");
         bail!("{message} ({code}, HTTP {status})")
     }
 }
 
 /// Sends one request and reads its JSON answer.
 pub(super) async fn send(request: Request<Full<Bytes>>) -> anyhow::Result<(u16, Value)> {
-    let connector = HttpsConnectorBuilder::new()
-        .with_native_roots()?
-        .https_or_http()
-        .enable_http1()
-        .build();
+    let connector =
+        HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
     let pool: Pool<_, Full<Bytes>> = Pool::builder(TokioExecutor::new()).build(connector);
     let answer = tokio::time::timeout(Duration::from_mins(2), pool.request(request)).await??;
     let status = answer.status().as_u16();

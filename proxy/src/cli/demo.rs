@@ -48,10 +48,8 @@ pub(super) struct Options {
 
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     serve::start_logs("error");
-    let directory = std::env::temp_dir().join(format!(
-        "keybrake-demo-{}",
-        hex::encode(outside::random::<6>())
-    ));
+    let directory =
+        std::env::temp_dir().join(format!("keybrake-demo-{}", hex::encode(outside::random::<6>())));
     let shown = demo(&options, &directory).await;
     std::fs::remove_dir_all(&directory).ok();
     shown
@@ -98,20 +96,12 @@ async fn start_sandbox(stop: &CancellationToken) -> anyhow::Result<(Sandbox, Str
         error_after_charge: 0,
         ..Faults::default()
     };
-    let settings = Settings {
-        secret: SECRET.to_owned(),
-        faults,
-        ..Settings::default()
-    };
+    let settings = Settings { secret: SECRET.to_owned(), faults, ..Settings::default() };
     let sandbox = Sandbox::new(settings, Clock::default());
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     let stop = stop.clone();
-    tokio::spawn(
-        sandbox
-            .clone()
-            .serve(listener, async move { stop.cancelled().await }),
-    );
+    tokio::spawn(sandbox.clone().serve(listener, async move { stop.cancelled().await }));
     Ok((sandbox, url))
 }
 
@@ -129,11 +119,7 @@ async fn issue(client: &Client) -> anyhow::Result<Value> {
 /// Fires all charges at once, and counts how they ended and how often they were tried.
 async fn fire(url: &str, key: &Value) -> anyhow::Result<BTreeMap<String, u32>> {
     let pool: Pool<HttpConnector, Full<Bytes>> = Pool::builder(TokioExecutor::new()).build_http();
-    let token = key
-        .get("vault_key")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
+    let token = key.get("vault_key").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut charges = JoinSet::new();
     for index in 0..CHARGES {
         charges.spawn(charge(pool.clone(), url.to_owned(), token.clone(), index));
@@ -169,10 +155,7 @@ async fn charge(
             return Ok(("charged".to_owned(), tries));
         }
         if body.pointer("/keybrake/terminal") == Some(&Value::Bool(true)) {
-            let code = body
-                .get("code")
-                .and_then(Value::as_str)
-                .unwrap_or("refused");
+            let code = body.get("code").and_then(Value::as_str).unwrap_or("refused");
             return Ok((code.to_owned(), tries));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -189,24 +172,12 @@ async fn report(
     let count = |name: &str| outcomes.get(name).copied().unwrap_or(0);
     let executed = sandbox.executed();
     let moved = executed.total_minor.get("usd").copied().unwrap_or(0);
-    let id = key
-        .get("key_id")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let id = key.get("key_id").and_then(Value::as_str).unwrap_or_default();
     let budget = settled_budget(client, id).await?;
-    let amount = |name: &str| {
-        budget
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or("?")
-            .to_owned()
-    };
+    let amount = |name: &str| budget.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
     print(&format!("{:3} charged", count("charged")));
     print(&format!("{:3} capped", count("cap_exhausted")));
-    print(&format!(
-        "{:3} duplicates at the vendor",
-        executed.duplicate_keys.len()
-    ));
+    print(&format!("{:3} duplicates at the vendor", executed.duplicate_keys.len()));
     print(&format!(
         "    ({} tries in all, since {} answers and {} requests were lost on the way)",
         count("tries"),
@@ -225,18 +196,9 @@ async fn report(
         amount("held_usd"),
         amount("in_doubt_usd")
     ));
-    let listed = client
-        .ask(
-            Method::GET,
-            "/audit/calls?agent_run_label=demo/fan-out&limit=8",
-            None,
-        )
-        .await?;
-    let rows = listed
-        .get("data")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+    let listed =
+        client.ask(Method::GET, "/audit/calls?agent_run_label=demo/fan-out&limit=8", None).await?;
+    let rows = listed.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
     print("The newest of the run's audit rows:");
     print(&table::show(&rows, &COLUMNS, false));
     Ok(())
@@ -264,10 +226,7 @@ fn further(url: &str, api_key: &str, key: &Value, keeps: bool) -> String {
     if !keeps {
         return "\nTo look further, run `keybrake demo --keep`: it goes on serving and says how to ask it.".to_owned();
     }
-    let id = key
-        .get("key_id")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let id = key.get("key_id").and_then(Value::as_str).unwrap_or_default();
     format!(
         "\nStill serving, until Ctrl-C. In another terminal:\n\
          \n  export KEYBRAKE_URL={url} KEYBRAKE_API_KEY={api_key}\

@@ -81,10 +81,7 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Issue(options) => {
             let body = issue_body(&options);
             let Common { json, server } = options.common;
-            let issued = server
-                .client()?
-                .ask(Method::POST, "/vault/keys", Some(&body))
-                .await?;
+            let issued = server.client()?.ask(Method::POST, "/vault/keys", Some(&body)).await?;
             print(&table::show_one(&issued, json));
         }
         Command::List { label, common } => {
@@ -96,11 +93,7 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
                 .client()?
                 .ask(Method::GET, &format!("/vault/keys?{query}"), None)
                 .await?;
-            let rows = listed
-                .get("data")
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default();
+            let rows = listed.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
             let columns = [
                 "key_id",
                 "agent_run_label",

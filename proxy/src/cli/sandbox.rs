@@ -46,7 +46,5 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         idempotency_window: Duration::from_secs(options.idempotency_window),
         ..Settings::default()
     };
-    Ok(Sandbox::new(settings, Clock::default())
-        .serve(listener, asked_to_stop())
-        .await?)
+    Ok(Sandbox::new(settings, Clock::default()).serve(listener, asked_to_stop()).await?)
 }

@@ -39,9 +39,7 @@ pub(super) fn start_logs(default: &str) {
     let filter =
         EnvFilter::try_new(environment("KEYBRAKE_LOG").unwrap_or_else(|| default.to_owned()));
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(default));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if environment("KEYBRAKE_LOG_FORMAT").as_deref() == Some("json") {
         logs.json().init();
     } else {

@@ -12,17 +12,11 @@ pub(super) fn show(rows: &[Value], columns: &[&str], as_json: bool) -> String {
         return serde_json::to_string_pretty(rows).unwrap_or_default();
     }
     let mut table = Table::new();
-    table
-        .load_preset(NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_none() {
         table.set_width(WIDTH);
     }
-    table.set_header(
-        columns
-            .iter()
-            .map(|column| column.to_uppercase().replace('_', " ")),
-    );
+    table.set_header(columns.iter().map(|column| column.to_uppercase().replace('_', " ")));
     for row in rows {
         table.add_row(columns.iter().map(|column| match text(row.get(*column)) {
             // To the second: a list is for finding, one row has the rest.
@@ -38,16 +32,8 @@ pub(super) fn show_one(row: &Value, as_json: bool) -> String {
     if as_json {
         return serde_json::to_string_pretty(row).unwrap_or_default();
     }
-    let members = row
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, value)| !value.is_null());
-    let width = members
-        .clone()
-        .map(|(name, _)| name.len())
-        .max()
-        .unwrap_or(0);
+    let members = row.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let width = members.clone().map(|(name, _)| name.len()).max().unwrap_or(0);
     members
         .map(|(name, value)| format!("{name:width$}  {}", text(Some(value))))
         .collect::<Vec<_>>()
@@ -59,14 +45,10 @@ fn text(value: Option<&Value>) -> String {
     let text = match value {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(items)) => items
-            .iter()
-            .map(|item| text(Some(item)))
-            .collect::<Vec<_>>()
-            .join(", "),
+        Some(Value::Array(items)) => {
+            items.iter().map(|item| text(Some(item))).collect::<Vec<_>>().join(", ")
+        }
         Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Object(_))) => other.to_string(),
     };
-    text.chars()
-        .map(|c| if c.is_control() { '�' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '�' } else { c }).collect()
 }

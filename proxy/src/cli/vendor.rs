@@ -44,9 +44,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
             let seal = SealKey::new(config.master_key.unwrap_key("data", &data_key)?);
             let sealed = seal.seal(VENDOR_SECRETS, &vendor, secret.expose_secret().as_bytes());
             store.set_vendor_secret(&vendor, &sealed, Clock::default().now())?;
-            talk(&format!(
-                "the secret of {vendor} is set; start the server to use it"
-            ));
+            talk(&format!("the secret of {vendor} is set; start the server to use it"));
             Ok(())
         }
         Command::List { json } => list(&config, &store, json),
@@ -56,9 +54,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
 /// A secret is never an argument: those are seen by everybody on the machine.
 fn read_secret(vendor: &str) -> anyhow::Result<SecretString> {
     if std::io::stdin().is_terminal() {
-        talk(&format!(
-            "Type the secret of {vendor}, then Enter and Ctrl-D:"
-        ));
+        talk(&format!("Type the secret of {vendor}, then Enter and Ctrl-D:"));
     }
     let mut text = String::new();
     std::io::stdin()
@@ -83,10 +79,6 @@ fn list(config: &Config, store: &SqliteStore, as_json: bool) -> anyhow::Result<(
         json!({ "vendor": name, "base_url": vendor.base_url, "secret": secret, "set_at": set_at })
     });
     let rows: Vec<_> = rows.collect();
-    print(&table::show(
-        &rows,
-        &["vendor", "base_url", "secret", "set_at"],
-        as_json,
-    ));
+    print(&table::show(&rows, &["vendor", "base_url", "secret", "set_at"], as_json));
     Ok(())
 }

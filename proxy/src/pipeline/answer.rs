@@ -35,16 +35,8 @@ pub(super) struct Ours {
 impl Ours {
     fn add_to(&self, headers: &mut HeaderMap) {
         insert(headers, "x-keybrake-call-id", &self.call.to_string());
-        insert(
-            headers,
-            "x-keybrake-remaining-usd",
-            &self.remaining.to_string(),
-        );
-        insert(
-            headers,
-            "x-keybrake-expires-at",
-            &self.expires_at.to_string(),
-        );
+        insert(headers, "x-keybrake-remaining-usd", &self.remaining.to_string());
+        insert(headers, "x-keybrake-expires-at", &self.expires_at.to_string());
         // A vendor's page must not run as ours.
         headers.insert(
             CONTENT_SECURITY_POLICY,
@@ -88,9 +80,10 @@ pub(super) fn refuse_ours(refusal: &Refusal, ours: &Ours) -> Response<Body> {
 /// A vendor's answer as it is passed on, and kept for replays.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct StoredAnswer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Bytes,
+    pub(super) status: u16,
+    /// Those that pass.
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 /// What stands before the body of a stored answer.
@@ -101,50 +94,25 @@ struct StoredHead {
 }
 
 impl StoredAnswer {
-    /// What passes of a vendor's answer.
-    pub(crate) fn passing(vendor: &Vendor, status: u16, headers: &HeaderMap, body: Bytes) -> Self {
-        let pass = |name: &String| {
-            let value = headers.get(name.as_str())?.to_str().ok()?;
-            (!vendor.leaks_into(value.as_bytes())).then(|| (name.clone(), value.to_owned()))
-        };
-        let headers = vendor
-            .definition
-            .headers
-            .response
-            .iter()
-            .filter_map(pass)
-            .collect();
-        Self {
-            status,
-            headers,
-            body,
-        }
-    }
-
     /// An answer that was found again by a look-up.
     pub(crate) fn found(status: u16, body: Bytes) -> Self {
-        let json = ("content-type".to_owned(), "application/json".to_owned());
-        Self {
-            status,
-            headers: vec![json],
-            body,
-        }
+        let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Self { status, headers: HeaderMap::from_iter([json]), body }
     }
 
     /// Seals the answer for its call.
     pub(crate) fn seal(&self, key: &SealKey, call: CallId) -> Vec<u8> {
+        let text = |(name, value): (&HeaderName, &HeaderValue)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        };
         let head = StoredHead {
             status: self.status,
-            headers: self.headers.clone(),
+            headers: self.headers.iter().filter_map(text).collect(),
         };
         // Numbers and strings always serialize.
         let head = serde_json::to_vec(&head).unwrap_or_default();
         let length = u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes();
-        key.seal(
-            ANSWERS,
-            &call.to_string(),
-            &[&length[..], &head, &self.body].concat(),
-        )
+        key.seal(ANSWERS, &call.to_string(), &[&length[..], &head, &self.body].concat())
     }
 
     fn open(key: &SealKey, call: CallId, sealed: &[u8]) -> Option<Self> {
@@ -153,11 +121,11 @@ impl StoredAnswer {
         let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
         let (head, body) = rest.split_at_checked(length)?;
         let StoredHead { status, headers } = serde_json::from_slice(head).ok()?;
-        Some(Self {
-            status,
-            headers,
-            body: Bytes::copy_from_slice(body),
-        })
+        let header = |(name, value): (String, String)| {
+            Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+        };
+        let headers = headers.into_iter().filter_map(header).collect();
+        Some(Self { status, headers, body: Bytes::copy_from_slice(body) })
     }
 
     /// The answer to a caller.
@@ -166,16 +134,11 @@ impl StoredAnswer {
     }
 }
 
-fn respond(status: u16, passing: Vec<(String, String)>, body: Body, ours: &Ours) -> Response<Body> {
+fn respond(status: u16, passing: HeaderMap, body: Body, ours: &Ours) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    let headers = response.headers_mut();
-    for (name, value) in passing {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            headers.insert(name, value);
-        }
-    }
-    ours.add_to(headers);
+    *response.headers_mut() = passing;
+    ours.add_to(response.headers_mut());
     response
 }
 
@@ -193,21 +156,13 @@ pub(super) async fn replay(
     };
     let stored = sealed.and_then(|sealed| StoredAnswer::open(&app.seal, of, &sealed));
     let Some(mut stored) = stored else {
-        return refuse_ours(
-            &Refusal::AnswerPruned {
-                vendor_object_id: object_id,
-            },
-            ours,
-        );
+        return refuse_ours(&Refusal::AnswerPruned { vendor_object_id: object_id }, ours);
     };
-    let marker = vendor
-        .definition
-        .idempotency
-        .as_ref()
-        .and_then(|idempotency| idempotency.replayed_header.clone());
-    stored
-        .headers
-        .extend(marker.map(|name| (name, "true".to_owned())));
+    let idempotency = vendor.definition.idempotency.as_ref();
+    let marker = idempotency.and_then(|idempotency| idempotency.replayed_header.as_deref());
+    if let Some(Ok(name)) = marker.map(HeaderName::try_from) {
+        stored.headers.insert(name, HeaderValue::from_static("true"));
+    }
     let mut response = stored.respond(ours);
     insert(response.headers_mut(), "x-keybrake-replayed", "true");
     response
@@ -217,17 +172,12 @@ pub(super) async fn replay(
 pub(super) fn stream(
     vendor: &Arc<Vendor>,
     status: u16,
-    headers: &HeaderMap,
+    headers: HeaderMap,
     body: Incoming,
     ours: &Ours,
 ) -> Response<Body> {
-    let passing = StoredAnswer::passing(vendor, status, headers, Bytes::new()).headers;
-    let scanned = Scanned {
-        vendor: Arc::clone(vendor),
-        body: Some(body),
-        tail: BytesMut::new(),
-    };
-    respond(status, passing, Body::new(scanned), ours)
+    let scanned = Scanned { vendor: Arc::clone(vendor), body: Some(body), tail: BytesMut::new() };
+    respond(status, headers, Body::new(scanned), ours)
 }
 
 /// A body in which our secret is looked for, also across the borders of its chunks.
@@ -287,17 +237,14 @@ mod tests {
         let key = SealKey::new([1; 32]);
         let stored = StoredAnswer {
             status: 402,
-            headers: vec![("request-id".into(), "req_1".into())],
+            headers: HeaderMap::from_iter([(
+                HeaderName::from_static("request-id"),
+                HeaderValue::from_static("req_1"),
+            )]),
             body: Bytes::from_static(b"{}\x00\xff"),
         };
         let sealed = stored.seal(&key, CallId::from_number(1));
-        assert_eq!(
-            StoredAnswer::open(&key, CallId::from_number(1), &sealed),
-            Some(stored)
-        );
-        assert_eq!(
-            StoredAnswer::open(&key, CallId::from_number(2), &sealed),
-            None
-        );
+        assert_eq!(StoredAnswer::open(&key, CallId::from_number(1), &sealed), Some(stored));
+        assert_eq!(StoredAnswer::open(&key, CallId::from_number(2), &sealed), None);
     }
 }

@@ -18,9 +18,7 @@ pub(super) struct Caller {
 /// strangers must not fill the disk.
 pub(super) async fn authenticate(app: &App, head: &Parts) -> Result<Caller, Refusal> {
     let token = vault_token(&head.headers).ok_or(Refusal::InvalidKey)?;
-    Ok(Caller {
-        key: app.key_of(&token).await?,
-    })
+    Ok(Caller { key: app.key_of(&token).await? })
 }
 
 /// The vault key's token: as Bearer, as Basic user name (Stripe's habit), or as Basic password
@@ -38,9 +36,7 @@ pub fn vault_token(headers: &HeaderMap) -> Option<VaultToken> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let decoded = base64::engine::general_purpose::STANDARD
-        .decode(credential)
-        .ok()?;
+    let decoded = base64::engine::general_purpose::STANDARD.decode(credential).ok()?;
     let decoded = String::from_utf8(decoded).ok()?;
     let (user, password) = decoded.split_once(':')?;
     VaultToken::parse(user).or_else(|| VaultToken::parse(password))
@@ -58,10 +54,7 @@ mod tests {
         let token = VaultToken::derive(&[1; 32], KeyId::from_number(1));
         let text = token.expose();
         let basic = |pair: String| {
-            format!(
-                "Basic {}",
-                base64::engine::general_purpose::STANDARD.encode(pair)
-            )
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
         };
         let found = |values: &[String]| {
             let mut headers = HeaderMap::new();

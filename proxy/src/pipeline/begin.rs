@@ -45,16 +45,9 @@ pub(super) struct Held {
 
 /// Has the ledger decide. Where only holds stand in the way, waits for them, within bounds.
 pub(super) async fn begin(app: &App, quoted: Quoted, call: CallId, ticket: &Ticket) -> Decision {
-    let Quoted {
-        key,
-        request,
-        target,
-        quote,
-    } = quoted;
-    let idempotency = target
-        .as_ref()
-        .ok()
-        .and_then(|target| target.vendor.definition.idempotency.as_ref());
+    let Quoted { key, request, target, quote } = quoted;
+    let idempotency =
+        target.as_ref().ok().and_then(|target| target.vendor.definition.idempotency.as_ref());
     let command = Begin {
         call,
         request: request.clone(),
@@ -70,11 +63,7 @@ pub(super) async fn begin(app: &App, quoted: Quoted, call: CallId, ticket: &Tick
         Ok(decided) => decided,
         Err(refusal) => return Decision::Answered(answer::refuse(&refusal, Some(call))),
     };
-    let ours = |call, remaining| Ours {
-        call,
-        remaining,
-        expires_at: key.expires_at,
-    };
+    let ours = |call, remaining| Ours { call, remaining, expires_at: key.expires_at };
     match (begun, target) {
         (Begun::Held(held), Ok(target)) => {
             let gate = Arc::new(Gate::new(before_commit, app.clock.clone()));
@@ -87,25 +76,10 @@ pub(super) async fn begin(app: &App, quoted: Quoted, call: CallId, ticket: &Tick
                 expires_at: key.expires_at,
             }))
         }
-        (
-            Begun::Replay {
-                call,
-                of,
-                object_id,
-                remaining,
-            },
-            Ok(target),
-        ) => Decision::Answered(
+        (Begun::Replay { call, of, object_id, remaining }, Ok(target)) => Decision::Answered(
             answer::replay(app, &target.vendor, of, object_id, &ours(call, remaining)).await,
         ),
-        (
-            Begun::Denied {
-                call,
-                refusal,
-                remaining,
-            },
-            _,
-        ) => {
+        (Begun::Denied { call, refusal, remaining }, _) => {
             tracing::info!(%call, key = %key.id, code = refusal.code(), "denied");
             Decision::Answered(answer::refuse_ours(&refusal, &ours(call, remaining)))
         }
@@ -121,9 +95,7 @@ async fn decide(app: &App, mut command: Begin) -> Result<(Begun, Instant), Refus
     let deadline = tokio::time::Instant::now() + app.contention_wait;
     let mut place = None;
     loop {
-        let decided = app
-            .decide(Command::Begin(Box::new(command.clone())))
-            .await?;
+        let decided = app.decide(Command::Begin(Box::new(command.clone()))).await?;
         let Reply::Begun(begun) = decided.reply else {
             return Err(Refusal::LedgerUnavailable);
         };

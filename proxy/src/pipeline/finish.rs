@@ -34,10 +34,7 @@ pub(super) async fn finish(app: &App, exchange: Exchange, sender: oneshot::Sende
     let record = record(app, &held, &answer, &outcome);
     tracing::info!(call = %held.call.call, attempt = held.call.attempt, status = record.answer.status, event = ?outcome.event, "answered");
     let deduplicates = held.target.vendor.definition.idempotency.is_some();
-    let queued = app
-        .writer
-        .queue(Command::Finish(Box::new(record.clone())))
-        .await;
+    let queued = app.writer.queue(Command::Finish(Box::new(record.clone()))).await;
     let reply = reply(&held, answer, &outcome);
     if deduplicates {
         // A client that hung up does not hear it: its retry gets the stored answer.
@@ -65,11 +62,7 @@ async fn commit(app: &App, record: ledger::Finish, queued: Queued) {
         tracing::error!(call = %record.call, "what became of a call is not recorded yet; trying again");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        committed = app
-            .writer
-            .decide(Command::Finish(Box::new(record.clone())))
-            .await
-            .is_ok();
+        committed = app.writer.decide(Command::Finish(Box::new(record.clone()))).await.is_ok();
     }
 }
 
@@ -81,10 +74,7 @@ fn outcome(held: &Held, answer: &VendorAnswer) -> Outcome {
         VendorAnswer::Unreadable { status, .. } | VendorAnswer::Streamed { status, .. } => {
             Answer::Unreadable { status: *status }
         }
-        VendorAnswer::Whole { status, body, .. } => Answer::Whole {
-            status: *status,
-            body,
-        },
+        VendorAnswer::Whole { status, body, .. } => Answer::Whole { status: *status, body },
     };
     target.vendor.definition.outcome(
         target.rule(),
@@ -99,28 +89,19 @@ fn record(app: &App, held: &Held, answer: &VendorAnswer, outcome: &Outcome) -> l
     let (status, headers) = match answer {
         VendorAnswer::None(_) => (None, None),
         VendorAnswer::Unreadable { status, headers }
-        | VendorAnswer::Whole {
-            status, headers, ..
-        }
-        | VendorAnswer::Streamed {
-            status, headers, ..
-        } => (Some(*status), Some(headers)),
+        | VendorAnswer::Whole { status, headers, .. }
+        | VendorAnswer::Streamed { status, headers, .. } => (Some(*status), Some(headers)),
     };
     let request_id = |headers: &HeaderMap| {
         let name = vendor.definition.headers.request_id.as_deref()?;
-        let id = headers.get(name)?.to_str().ok()?;
-        (!vendor.leaks_into(id.as_bytes())).then(|| id.chars().take(200).collect())
+        Some(headers.get(name)?.to_str().ok()?.chars().take(200).collect())
     };
     let sealed = match (answer, outcome.event) {
-        (
-            VendorAnswer::Whole {
-                status,
-                headers,
-                body,
-            },
-            Event::Executed(_),
-        ) if !vendor.leaks_into(body) => {
-            let stored = StoredAnswer::passing(vendor, *status, headers, body.clone());
+        (VendorAnswer::Whole { status, headers, body }, Event::Executed(_))
+            if !vendor.leaks_into(body) =>
+        {
+            let stored =
+                StoredAnswer { status: *status, headers: headers.clone(), body: body.clone() };
             Some(stored.seal(&app.seal, held.call.call))
         }
         _ => None,
@@ -133,10 +114,7 @@ fn record(app: &App, held: &Held, answer: &VendorAnswer, outcome: &Outcome) -> l
         answer: ledger::rows::VendorAnswer {
             status,
             request_id: headers.and_then(request_id),
-            object_id: outcome
-                .object_id
-                .clone()
-                .filter(|id| !vendor.leaks_into(id.as_bytes())),
+            object_id: outcome.object_id.clone().filter(|id| !vendor.leaks_into(id.as_bytes())),
         },
         sealed,
     }
@@ -144,11 +122,8 @@ fn record(app: &App, held: &Held, answer: &VendorAnswer, outcome: &Outcome) -> l
 
 fn reply(held: &Held, answer: VendorAnswer, outcome: &Outcome) -> Response<Body> {
     let vendor = &held.target.vendor;
-    let ours = Ours {
-        call: held.call.call,
-        remaining: held.call.remaining,
-        expires_at: held.expires_at,
-    };
+    let ours =
+        Ours { call: held.call.call, remaining: held.call.remaining, expires_at: held.expires_at };
     let is_read = held.target.endpoint.method.is_read();
     let retry_helps = vendor.definition.idempotency.is_some();
     // A retry that was refused says nothing about the attempt before it.
@@ -160,9 +135,9 @@ fn reply(held: &Held, answer: VendorAnswer, outcome: &Outcome) -> Response<Body>
         }
         VendorAnswer::None(_) => Some(Refusal::VendorUnreachable),
         _ if outcome.secret_refused => Some(Refusal::VendorRefusedSecret),
-        VendorAnswer::Unreadable { .. } => Some(Refusal::AnswerPruned {
-            vendor_object_id: outcome.object_id.clone(),
-        }),
+        VendorAnswer::Unreadable { .. } => {
+            Some(Refusal::AnswerPruned { vendor_object_id: outcome.object_id.clone() })
+        }
         VendorAnswer::Whole { body, .. } if vendor.leaks_into(body) => {
             Some(Refusal::AnswerWithheld)
         }
@@ -170,22 +145,12 @@ fn reply(held: &Held, answer: VendorAnswer, outcome: &Outcome) -> Response<Body>
     };
     match (refusal, answer) {
         (Some(refusal), _) => answer::refuse_ours(&refusal, &ours),
-        (
-            None,
-            VendorAnswer::Whole {
-                status,
-                headers,
-                body,
-            },
-        ) => StoredAnswer::passing(vendor, status, &headers, body).respond(&ours),
-        (
-            None,
-            VendorAnswer::Streamed {
-                status,
-                headers,
-                body,
-            },
-        ) => answer::stream(vendor, status, &headers, body, &ours),
+        (None, VendorAnswer::Whole { status, headers, body }) => {
+            StoredAnswer { status, headers, body }.respond(&ours)
+        }
+        (None, VendorAnswer::Streamed { status, headers, body }) => {
+            answer::stream(vendor, status, headers, body, &ours)
+        }
         (None, VendorAnswer::None(_) | VendorAnswer::Unreadable { .. }) => {
             answer::refuse_ours(&Refusal::VendorUnreachable, &ours)
         }

@@ -24,33 +24,22 @@ pub(super) struct Exchange {
     pub(super) answer: VendorAnswer,
 }
 
-/// What came back.
+/// What came back. Of its headers, those that pass.
 pub(super) enum VendorAnswer {
     /// Nothing, since nothing was sent; or nothing although something was.
     None(NoAnswer),
     /// A head whose body can't be had whole.
     Unreadable { status: u16, headers: HeaderMap },
     /// All of it.
-    Whole {
-        status: u16,
-        headers: HeaderMap,
-        body: Bytes,
-    },
+    Whole { status: u16, headers: HeaderMap, body: Bytes },
     /// The head, and a body that is passed on as it comes.
-    Streamed {
-        status: u16,
-        headers: HeaderMap,
-        body: Incoming,
-    },
+    Streamed { status: u16, headers: HeaderMap, body: Incoming },
 }
 
 impl Target {
     /// Whether our tags go into the vendor's object.
     pub(super) fn is_tagged(&self) -> bool {
-        let priced = matches!(
-            self.rule(),
-            keybrake_core::vendor::definition::Rule::Priced(_)
-        );
+        let priced = matches!(self.rule(), keybrake_core::vendor::definition::Rule::Priced(_));
         priced && self.vendor.tags && self.vendor.definition.tags.is_some()
     }
 }
@@ -65,30 +54,17 @@ async fn exchange(app: &App, held: &Held) -> VendorAnswer {
     let target = &held.target;
     let is_read = target.endpoint.method.is_read();
     let (path, body) = if is_read {
-        let query = target
-            .query
-            .as_ref()
-            .map(|query| format!("?{query}"))
-            .unwrap_or_default();
+        let query = target.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
         (format!("{}{query}", target.endpoint.path), Bytes::new())
     } else {
-        (
-            target.endpoint.path.to_string(),
-            Bytes::from(tagged(held).to_form()),
-        )
+        (target.endpoint.path.to_string(), Bytes::from(tagged(held).to_form()))
     };
     let method = Method::from_bytes(target.endpoint.method.as_str().as_bytes()).unwrap_or_default();
     let key = held.request.idempotency_key.as_deref();
     let gate = std::sync::Arc::clone(&held.gate);
-    let Ok(request) = vendor_request::build(
-        &target.vendor,
-        &method,
-        &path,
-        &target.headers,
-        key,
-        body,
-        gate,
-    ) else {
+    let Ok(request) =
+        vendor_request::build(&target.vendor, &method, &path, &target.headers, key, body, gate)
+    else {
         return VendorAnswer::None(NoAnswer::NotSent);
     };
     let sent = Instant::now();
@@ -97,21 +73,13 @@ async fn exchange(app: &App, held: &Held) -> VendorAnswer {
         Err(none) => return VendorAnswer::None(none),
     };
     let (parts, body) = answer.into_parts();
-    let (status, headers) = (parts.status.as_u16(), parts.headers);
+    let (status, headers) = (parts.status.as_u16(), target.vendor.passing_answer(&parts.headers));
     if is_read {
-        return VendorAnswer::Streamed {
-            status,
-            headers,
-            body,
-        };
+        return VendorAnswer::Streamed { status, headers, body };
     }
     let left = app.vendor_timeout.saturating_sub(sent.elapsed());
     match read_whole(body, MAX_ANSWER, left).await {
-        Ok(body) => VendorAnswer::Whole {
-            status,
-            headers,
-            body,
-        },
+        Ok(body) => VendorAnswer::Whole { status, headers, body },
         Err(_) => VendorAnswer::Unreadable { status, headers },
     }
 }
@@ -123,15 +91,7 @@ fn tagged(held: &Held) -> Params {
     let Some((tags, run)) = tags.zip(held.call.tag.as_ref()) else {
         return params;
     };
-    let Tags {
-        run: run_name,
-        call,
-        max_length,
-        ..
-    } = tags;
+    let Tags { run: run_name, call, max_length, .. } = tags;
     let run: String = run.as_str().chars().take(*max_length).collect();
-    params.with([
-        (run_name.clone(), run),
-        (call.clone(), held.call.call.to_string()),
-    ])
+    params.with([(run_name.clone(), run), (call.clone(), held.call.call.to_string())])
 }

@@ -53,10 +53,7 @@ pub async fn proxy(State(app): State<Arc<App>>, request: Request<Body>) -> Respo
         drop(ticket);
         finish::finish(&app_of_task, exchange, sender).await;
     });
-    answer.await.unwrap_or_else(|_| {
-        refuse(
-            &keybrake_core::refusal::Refusal::LedgerUnavailable,
-            Some(call),
-        )
-    })
+    answer
+        .await
+        .unwrap_or_else(|_| refuse(&keybrake_core::refusal::Refusal::LedgerUnavailable, Some(call)))
 }

@@ -63,27 +63,18 @@ impl Target {
 /// Reads a request and checks it against the key's policy and the vendor's definition.
 pub(super) async fn permit(app: &App, caller: Caller, head: Parts, body: Body) -> Permit {
     let key = caller.key;
-    let context = head
-        .headers
-        .get("x-keybrake-context")
-        .and_then(|value| value.to_str().ok());
+    let context = head.headers.get("x-keybrake-context").and_then(|value| value.to_str().ok());
     let mut request = Request {
         vendor: key.policy.vendor.clone(),
         method: Method::parse(head.method.as_str()).unwrap_or(Method::Options),
         path: head.uri.path().chars().take(SHOWN_PATH).collect(),
-        context: context
-            .filter(|text| text.len() <= MAX_CONTEXT)
-            .map(str::to_owned),
+        context: context.filter(|text| text.len() <= MAX_CONTEXT).map(str::to_owned),
         idempotency_key: None,
         fingerprint: [0; 32],
         customer: None,
     };
     let target = read(app, &key, &mut request, head, body).await;
-    Permit {
-        key,
-        request,
-        target,
-    }
+    Permit { key, request, target }
 }
 
 async fn read(
@@ -107,27 +98,14 @@ async fn read(
     request.idempotency_key = own_key.filter(|_| !method.is_read());
     request.fingerprint = params.fingerprint(&endpoint);
     if let Rule::Priced(priced) = definition.rule(&endpoint) {
-        request.customer = priced
-            .customer
-            .as_deref()
-            .and_then(|name| params.get(name))
-            .map(str::to_owned);
+        request.customer =
+            priced.customer.as_deref().and_then(|name| params.get(name)).map(str::to_owned);
     }
     refuse_headers(definition, &head.headers)?;
     definition.permit(&key.policy, &endpoint, &params)?;
-    let query = head
-        .uri
-        .query()
-        .filter(|query| !query.is_empty())
-        .map(str::to_owned);
-    let headers = passing(definition, &head.headers);
-    Ok(Target {
-        vendor,
-        endpoint,
-        params,
-        query,
-        headers,
-    })
+    let query = head.uri.query().filter(|query| !query.is_empty()).map(str::to_owned);
+    let headers = vendor.passing_request(&head.headers);
+    Ok(Target { vendor, endpoint, params, query, headers })
 }
 
 fn invalid(why: impl Into<String>) -> Refusal {
@@ -149,10 +127,8 @@ fn check_head(head: &Parts) -> Result<(), Refusal> {
         return Err(invalid("the request names more than one host"));
     }
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let other_authority = head
-        .uri
-        .authority()
-        .is_some_and(|named| host.is_some_and(|host| host != named.as_str()));
+    let other_authority =
+        head.uri.authority().is_some_and(|named| host.is_some_and(|host| host != named.as_str()));
     let is_http1 = head.version < http::Version::HTTP_2;
     if other_authority || (is_http1 && head.uri.scheme().is_some()) {
         return Err(invalid("the request's target is not a path on this host"));
@@ -160,20 +136,12 @@ fn check_head(head: &Parts) -> Result<(), Refusal> {
     if headers.contains_key(UPGRADE) {
         return Err(invalid("connections can't be upgraded here"));
     }
-    let overrides = [
-        "x-http-method-override",
-        "x-http-method",
-        "x-method-override",
-    ];
+    let overrides = ["x-http-method-override", "x-http-method", "x-method-override"];
     if overrides.iter().any(|name| headers.contains_key(*name)) {
         return Err(invalid("a method can't be overridden"));
     }
     let identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|value| !identity(value))
-    {
+    if headers.get_all(CONTENT_ENCODING).iter().any(|value| !identity(value)) {
         return Err(Refusal::UnsupportedBody {
             why: "encoded bodies are not read: send it as it is".to_owned(),
         });
@@ -191,29 +159,15 @@ fn route(
         .vendors
         .get(&key.policy.vendor)
         .ok_or_else(|| invalid("this vault key's vendor is not configured"))?;
-    let first = path
-        .segments()
-        .first()
-        .map(String::as_str)
-        .unwrap_or_default();
-    if own
-        .definition
-        .own_prefixes
-        .iter()
-        .any(|prefix| prefix == first)
-    {
+    let first = path.segments().first().map(String::as_str).unwrap_or_default();
+    if own.definition.own_prefixes.iter().any(|prefix| prefix == first) {
         return Ok((Arc::clone(own), path));
     }
     match path.split_first() {
         Some((name, rest)) if name == own.definition.name => Ok((Arc::clone(own), rest)),
         _ if app.vendors.contains_key(first) => Err(Refusal::EndpointNotAllowed {
             attempted: format!("vendor {first}"),
-            allowed: key
-                .policy
-                .allowed_endpoints
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            allowed: key.policy.allowed_endpoints.iter().map(ToString::to_string).collect(),
         }),
         _ => Err(invalid(
             "the path names no vendor: it begins with the vendor's name, such as /stripe/v1/charges",
@@ -236,10 +190,9 @@ async fn read_body(head: &Parts, body: Body) -> Result<Bytes, Refusal> {
             Err(Refusal::BodyTooLarge { limit: MAX_BODY })
         }
         Ok(Err(_)) => Err(invalid("the body broke off before its end")),
-        Err(_) => Err(invalid(format!(
-            "the body did not arrive within {} s",
-            BODY_WITHIN.as_secs()
-        ))),
+        Err(_) => {
+            Err(invalid(format!("the body did not arrive within {} s", BODY_WITHIN.as_secs())))
+        }
     }
 }
 
@@ -252,9 +205,7 @@ fn read_params(head: &Parts, endpoint: &Endpoint, body: &[u8]) -> Result<Params,
         return Params::from_form(query).map_err(bad_params);
     }
     if !query.is_empty() {
-        return Err(invalid(
-            "the parameters of a write belong in its body, not in the query",
-        ));
+        return Err(invalid("the parameters of a write belong in its body, not in the query"));
     }
     let text = std::str::from_utf8(body).map_err(|_| invalid("the body is not UTF-8"))?;
     let mut types = head.headers.get_all(CONTENT_TYPE).iter();
@@ -263,12 +214,7 @@ fn read_params(head: &Parts, endpoint: &Endpoint, body: &[u8]) -> Result<Params,
         (Some(kind), None) => kind.to_str().unwrap_or_default(),
         (Some(_), Some(_)) => return Err(invalid("the body's type is given more than once")),
     };
-    let kind = kind
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match kind.as_str() {
         "application/x-www-form-urlencoded" => Params::from_form(text).map_err(bad_params),
         "application/json" if text.is_empty() => Ok(Params::none()),
@@ -318,36 +264,13 @@ fn lifted_key(
 }
 
 fn bad_key(definition: &Definition) -> Refusal {
-    let longest = definition
-        .idempotency
-        .as_ref()
-        .map_or(255, |idempotency| idempotency.max_length);
-    invalid(format!(
-        "an idempotency key has 1 to {longest} printable ASCII characters"
-    ))
+    let longest = definition.idempotency.as_ref().map_or(255, |idempotency| idempotency.max_length);
+    invalid(format!("an idempotency key has 1 to {longest} printable ASCII characters"))
 }
 
 fn refuse_headers(definition: &Definition, headers: &HeaderMap) -> Result<(), Refusal> {
-    match definition
-        .headers
-        .refused
-        .iter()
-        .find(|name| headers.contains_key(name.as_str()))
-    {
+    match definition.headers.refused.iter().find(|name| headers.contains_key(name.as_str())) {
         Some(name) => Err(Refusal::ParameterNotAllowed { name: name.clone() }),
         None => Ok(()),
     }
-}
-
-fn passing(definition: &Definition, headers: &HeaderMap) -> HeaderMap {
-    let mut passing = HeaderMap::new();
-    for name in &definition.headers.request {
-        let Ok(name) = http::HeaderName::try_from(name) else {
-            continue;
-        };
-        for value in headers.get_all(&name) {
-            passing.append(name.clone(), value.clone());
-        }
-    }
-    passing
 }

@@ -41,26 +41,15 @@ pub(super) struct Quoted {
 
 /// Prices a request. A write without an idempotency key gets the proxy's own.
 pub(super) async fn quote(app: &App, permit: Permit, call: CallId, ticket: &Ticket) -> Quoted {
-    let Permit {
-        key,
-        mut request,
-        target,
-    } = permit;
+    let Permit { key, mut request, target } = permit;
     if target.is_ok() && !request.method.is_read() {
-        request
-            .idempotency_key
-            .get_or_insert_with(|| format!("kb-{call}"));
+        request.idempotency_key.get_or_insert_with(|| format!("kb-{call}"));
     }
     let quote = match &target {
         Ok(target) => price(app, &key, &request, target, ticket).await,
         Err(refusal) => Err(refusal.clone()),
     };
-    Quoted {
-        key,
-        request,
-        target,
-        quote,
-    }
+    Quoted { key, request, target, quote }
 }
 
 async fn price(
@@ -73,9 +62,7 @@ async fn price(
     let priced = match target.rule() {
         Rule::Free => return Ok(Quote::nothing()),
         Rule::Never | Rule::Unpriced => {
-            return Err(Refusal::UnpricedEndpoint {
-                endpoint: target.endpoint.to_string(),
-            });
+            return Err(Refusal::UnpricedEndpoint { endpoint: target.endpoint.to_string() });
         }
         Rule::Priced(priced) => priced,
     };
@@ -96,16 +83,9 @@ async fn ask(
     ticket: &Ticket,
 ) -> Result<Quote, Refusal> {
     let vendor = request.vendor.clone();
-    let binding = request
-        .idempotency_key
-        .clone()
-        .map(|key| Binding { vendor, key });
-    let peeked = app
-        .decide(Command::Peek(Box::new(Peek {
-            key: Arc::clone(key),
-            binding,
-        })))
-        .await?;
+    let binding = request.idempotency_key.clone().map(|key| Binding { vendor, key });
+    let peeked =
+        app.decide(Command::Peek(Box::new(Peek { key: Arc::clone(key), binding }))).await?;
     if peeked.reply != Reply::Peeked(true) {
         return Err(Refusal::CallInProgress);
     }
@@ -135,13 +115,7 @@ async fn fetch(
     let answer = app.upstream.send(asked, app.vendor_timeout).await;
     let answer = answer.map_err(|_| Refusal::VendorUnreachable)?;
     let status = answer.status().as_u16();
-    if target
-        .vendor
-        .definition
-        .outcome
-        .secret_refused
-        .contains(&status)
-    {
+    if target.vendor.definition.outcome.secret_refused.contains(&status) {
         return Err(Refusal::VendorRefusedSecret);
     }
     if status == 404 {
@@ -151,9 +125,7 @@ async fn fetch(
     }
     let left = app.vendor_timeout.saturating_sub(sent.elapsed());
     let body = read_whole(answer.into_body(), MAX_ANSWER, left).await;
-    let body = body
-        .ok()
-        .filter(|_| status == 200)
-        .and_then(|body| serde_json::from_slice(&body).ok());
+    let body =
+        body.ok().filter(|_| status == 200).and_then(|body| serde_json::from_slice(&body).ok());
     body.ok_or(Refusal::VendorUnreachable)
 }

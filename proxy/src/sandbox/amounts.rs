@@ -49,15 +49,8 @@ const MINIMA: &[(&str, u64)] = &[
 
 /// Currencies whose last digits must be zero: cards cannot carry a third decimal, and two
 /// currencies are sent with decimals that they do not have.
-const MULTIPLES: &[(&str, u64)] = &[
-    ("bhd", 10),
-    ("jod", 10),
-    ("kwd", 10),
-    ("omr", 10),
-    ("tnd", 10),
-    ("isk", 100),
-    ("ugx", 100),
-];
+const MULTIPLES: &[(&str, u64)] =
+    &[("bhd", 10), ("jod", 10), ("kwd", 10), ("omr", 10), ("tnd", 10), ("isk", 100), ("ugx", 100)];
 
 /// The currency parameter in lower case.
 pub(super) fn currency(params: &Params) -> Result<String, ApiError> {
@@ -77,10 +70,7 @@ pub(super) fn payment(params: &Params, currency: &str) -> Result<u64, ApiError> 
 
 /// Refuses an amount outside of Stripe's bounds for one payment.
 pub(super) fn check(amount: u64, currency: &str) -> Result<(), ApiError> {
-    let least = MINIMA
-        .iter()
-        .find(|(code, _)| *code == currency)
-        .map_or(1, |(_, least)| *least);
+    let least = MINIMA.iter().find(|(code, _)| *code == currency).map_or(1, |(_, least)| *least);
     if amount < least {
         return Err(bound(
             "amount_too_small",
@@ -93,10 +83,7 @@ pub(super) fn check(amount: u64, currency: &str) -> Result<(), ApiError> {
             &format!("Amount must be no more than {MAX_AMOUNT} {currency} in minor units"),
         ));
     }
-    let step = MULTIPLES
-        .iter()
-        .find(|(code, _)| *code == currency)
-        .map_or(1, |(_, step)| *step);
+    let step = MULTIPLES.iter().find(|(code, _)| *code == currency).map_or(1, |(_, step)| *step);
     if !amount.is_multiple_of(step) {
         return Err(bound(
             "invalid_charge_amount",

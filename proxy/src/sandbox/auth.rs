@@ -30,9 +30,5 @@ fn credential(header: &str) -> Option<String> {
     }
     let decoded = BASE64_STANDARD.decode(rest.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
-    Some(
-        text.split_once(':')
-            .map_or(text.as_str(), |(user, _)| user)
-            .to_owned(),
-    )
+    Some(text.split_once(':').map_or(text.as_str(), |(user, _)| user).to_owned())
 }

@@ -34,25 +34,9 @@ impl Card {
     /// The card of `pm_card_visa` or `tok_visa`.
     fn named(token: &str, prefix: &str) -> Option<Self> {
         let name = token.strip_prefix(prefix)?;
-        let good = |brand, last4| {
-            Some(Self {
-                brand,
-                last4,
-                decline: None,
-            })
-        };
-        let bad = |last4, decline| {
-            Some(Self {
-                brand: "visa",
-                last4,
-                decline: Some(decline),
-            })
-        };
-        let declined = |reason, message| Decline {
-            code: "card_declined",
-            reason,
-            message,
-        };
+        let good = |brand, last4| Some(Self { brand, last4, decline: None });
+        let bad = |last4, decline| Some(Self { brand: "visa", last4, decline: Some(decline) });
+        let declined = |reason, message| Decline { code: "card_declined", reason, message };
         match name {
             "visa" | "us" => good("visa", "4242"),
             "visa_debit" => good("visa", "5556"),
@@ -61,10 +45,9 @@ impl Card {
             "amex" => good("amex", "8431"),
             "discover" => good("discover", "9424"),
             "chargeDeclined" | "visa_chargeDeclined" => bad("0002", GENERIC),
-            "chargeDeclinedInsufficientFunds" | "visa_chargeDeclinedInsufficientFunds" => bad(
-                "9995",
-                declined("insufficient_funds", "Your card has insufficient funds."),
-            ),
+            "chargeDeclinedInsufficientFunds" | "visa_chargeDeclinedInsufficientFunds" => {
+                bad("9995", declined("insufficient_funds", "Your card has insufficient funds."))
+            }
             "chargeDeclinedLostCard" => bad("9987", declined("lost_card", GENERIC.message)),
             "chargeDeclinedStolenCard" => bad("9979", declined("stolen_card", GENERIC.message)),
             "chargeDeclinedExpiredCard" => bad(
@@ -108,10 +91,7 @@ pub(super) struct Method {
 /// The payment method of this id, or a new one of a test name such as `pm_card_visa`.
 pub(super) fn payment_method(world: &mut World, name: &str) -> Result<Method, ApiError> {
     if let Some(card) = world.methods.get(name) {
-        return Ok(Method {
-            id: name.to_owned(),
-            card: *card,
-        });
+        return Ok(Method { id: name.to_owned(), card: *card });
     }
     store(world, name, "pm_card_", "pm_")
         .ok_or_else(|| errors::missing_reference("PaymentMethod", name, "payment_method"))
@@ -120,10 +100,7 @@ pub(super) fn payment_method(world: &mut World, name: &str) -> Result<Method, Ap
 /// The card of a source id, or a new one of a test token such as `tok_visa`.
 pub(super) fn source(world: &mut World, name: &str) -> Result<Method, ApiError> {
     if let Some(card) = world.methods.get(name) {
-        return Ok(Method {
-            id: name.to_owned(),
-            card: *card,
-        });
+        return Ok(Method { id: name.to_owned(), card: *card });
     }
     store(world, name, "tok_", "card_")
         .ok_or_else(|| errors::missing_reference("token", name, "source"))

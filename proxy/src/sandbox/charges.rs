@@ -41,11 +41,7 @@ impl Charge {
     }
 
     pub(super) fn status(&self) -> &'static str {
-        if self.succeeded() {
-            "succeeded"
-        } else {
-            "failed"
-        }
+        if self.succeeded() { "succeeded" } else { "failed" }
     }
 
     /// What a refund can still return.
@@ -159,11 +155,7 @@ pub(super) fn attempt(call: &mut Call<'_>, attempt: Attempt) -> (String, Option<
         metadata: attempt.metadata,
     };
     let id = charge.id.clone();
-    let kind = if charge.succeeded() {
-        "charge.succeeded"
-    } else {
-        "charge.failed"
-    };
+    let kind = if charge.succeeded() { "charge.succeeded" } else { "charge.failed" };
     call.emit(kind, &charge.render());
     call.world.charges.push(charge);
     (id, decline)
@@ -199,20 +191,10 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
             metadata: metadata.clone(),
         },
     );
-    let status = if decline.is_some() {
-        "failed"
-    } else {
-        "succeeded"
-    };
+    let status = if decline.is_some() { "failed" } else { "succeeded" };
     ledger::record(
         call,
-        &Effect {
-            object_id: &id,
-            amount,
-            currency: &currency,
-            status,
-            metadata: &metadata,
-        },
+        &Effect { object_id: &id, amount, currency: &currency, status, metadata: &metadata },
     );
     if let Some(decline) = decline {
         return Err(declined(&id, decline));
@@ -229,19 +211,13 @@ fn funding(call: &mut Call<'_>, customer: Option<&str>) -> Result<Method, ApiErr
     let Some(customer) = customer else {
         return Err(params::missing("source"));
     };
-    let source = call
-        .world
-        .customers
-        .get(customer)
-        .and_then(|c| c.default_source.clone());
+    let source = call.world.customers.get(customer).and_then(|c| c.default_source.clone());
     let Some(source) = source else {
         let message = "Cannot charge a customer that has no active card";
-        return Err(
-            ApiError::new(StatusCode::PAYMENT_REQUIRED, "card_error", message)
-                .code("missing")
-                .param("card")
-                .begun(),
-        );
+        return Err(ApiError::new(StatusCode::PAYMENT_REQUIRED, "card_error", message)
+            .code("missing")
+            .param("card")
+            .begun());
     };
     cards::source(call.world, &source)
 }
@@ -254,11 +230,9 @@ pub(super) fn capture(call: &mut Call<'_>) -> Result<Value, ApiError> {
         ));
     }
     if charge.captured || charge.released || !charge.succeeded() {
-        return Err(
-            ApiError::invalid(format!("Charge {} cannot be captured", call.id))
-                .code("charge_already_captured")
-                .begun(),
-        );
+        return Err(ApiError::invalid(format!("Charge {} cannot be captured", call.id))
+            .code("charge_already_captured")
+            .begun());
     }
     let amount = amounts::part_of(call.params, "amount", charge.amount)?;
     let Some(charge) = call.world.charges.get_mut(call.id) else {

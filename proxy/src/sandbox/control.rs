@@ -68,11 +68,7 @@ async fn held(State(sandbox): State<Sandbox>) -> Response {
 }
 
 async fn faults(State(sandbox): State<Sandbox>, body: Bytes) -> Response {
-    order(&body, |faults: Faults| {
-        sandbox
-            .set_faults(faults)
-            .map_err(|error| error.to_string())
-    })
+    order(&body, |faults: Faults| sandbox.set_faults(faults).map_err(|error| error.to_string()))
 }
 
 async fn advance(State(sandbox): State<Sandbox>, body: Bytes) -> Response {

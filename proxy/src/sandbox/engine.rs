@@ -103,22 +103,14 @@ impl State {
     /// Decides about a request as far as that is possible without executing it.
     pub(super) fn admit(&mut self, seen: &Seen, now: Timestamp) -> Step {
         let route = routes::find(&seen.method, seen.path());
-        self.journal
-            .received(route.map(|(op, _)| op.endpoint()), seen);
+        self.journal.received(route.map(|(op, _)| op.endpoint()), seen);
         let is_call = seen.method == Method::POST && seen.path().starts_with("/v1/");
-        let fault = if is_call {
-            self.faults.draw(&mut self.dice)
-        } else {
-            None
-        };
+        let fault = if is_call { self.faults.draw(&mut self.dice) } else { None };
         if fault == Some(Fault::RequestLost) {
             self.journal.struck(Fault::RequestLost);
             return Step::Lost;
         }
-        let mut origin = Origin {
-            request_id: self.world.ids.next("req_"),
-            key: None,
-        };
+        let mut origin = Origin { request_id: self.world.ids.next("req_"), key: None };
         match self.gate(seen, route, fault, now, &mut origin) {
             Ok(Gate::Pass { op, id, params }) => Step::Run(Box::new(Ticket {
                 op,

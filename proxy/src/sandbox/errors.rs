@@ -17,11 +17,7 @@ impl ApiError {
         let mut error = Map::new();
         error.insert("type".to_owned(), json!(kind));
         error.insert("message".to_owned(), json!(message.into()));
-        Self {
-            status,
-            error,
-            begun: false,
-        }
+        Self { status, error, begun: false }
     }
 
     /// 400: something about the request itself is wrong.
@@ -73,9 +69,7 @@ pub(super) fn missing_reference(object: &str, id: &str, param: &str) -> ApiError
 
 /// 400 for an object that is in the wrong state for the call.
 pub(super) fn unexpected_state(message: impl Into<String>) -> ApiError {
-    ApiError::invalid(message)
-        .code("payment_intent_unexpected_state")
-        .begun()
+    ApiError::invalid(message).code("payment_intent_unexpected_state").begun()
 }
 
 pub(super) fn invalid_key() -> ApiError {
@@ -114,12 +108,8 @@ pub(super) fn rate_limited() -> ApiError {
 
 /// 500: the caller cannot know whether the call took effect.
 pub(super) fn server_error() -> ApiError {
-    ApiError::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "api_error",
-        "An unknown error occurred",
-    )
-    .begun()
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "api_error", "An unknown error occurred")
+        .begun()
 }
 
 pub(super) fn key_in_use() -> ApiError {

@@ -72,15 +72,10 @@ impl Event {
             object: Self::OBJECT,
             api_version: super::API_VERSION,
             created: self.created.as_seconds(),
-            data: Data {
-                object: &self.object,
-            },
+            data: Data { object: &self.object },
             livemode: false,
             pending_webhooks: 0,
-            request: Request {
-                id: &self.request_id,
-                idempotency_key: self.key.as_deref(),
-            },
+            request: Request { id: &self.request_id, idempotency_key: self.key.as_deref() },
             kind: self.kind,
         }
     }

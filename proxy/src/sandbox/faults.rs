@@ -75,11 +75,7 @@ impl Faults {
     /// These rates, if they can be drawn from.
     pub(super) fn checked(self) -> Result<Self, RatesTooHigh> {
         let sum: u64 = Fault::ALL.iter().map(|f| u64::from(self.rate(*f))).sum();
-        if sum <= u64::from(MILLION) {
-            Ok(self)
-        } else {
-            Err(RatesTooHigh)
-        }
+        if sum <= u64::from(MILLION) { Ok(self) } else { Err(RatesTooHigh) }
     }
 
     /// The fault of the next request, if any. Always takes one draw, so that a seed gives the same

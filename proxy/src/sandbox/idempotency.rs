@@ -49,11 +49,7 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn new(window: Duration) -> Self {
-        Self {
-            window,
-            entries: HashMap::new(),
-            by_age: VecDeque::new(),
-        }
+        Self { window, entries: HashMap::new(), by_age: VecDeque::new() }
     }
 
     /// Takes the key, or says what it stands for: `None` means that the caller may execute.
@@ -76,11 +72,7 @@ impl Keys {
             return Err(errors::key_in_use());
         };
         if entry.path != claim.path {
-            return Err(errors::key_of_other_endpoint(
-                claim.key,
-                &entry.path,
-                claim.path,
-            ));
+            return Err(errors::key_of_other_endpoint(claim.key, &entry.path, claim.path));
         }
         if entry.fingerprint != claim.fingerprint {
             return Err(errors::key_of_other_parameters(claim.key));

@@ -24,12 +24,7 @@ const ECHOED: &[&str] = &[
     "transfer_group",
 ];
 const CAPTURE_METHODS: &[&str] = &["automatic", "automatic_async", "manual"];
-const REASONS: &[&str] = &[
-    "abandoned",
-    "duplicate",
-    "fraudulent",
-    "requested_by_customer",
-];
+const REASONS: &[&str] = &["abandoned", "duplicate", "fraudulent", "requested_by_customer"];
 
 pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let mut intent = draft(call)?;
@@ -37,7 +32,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
     check_confirmation(call.params)?;
     if !confirm && (call.params.has("off_session") || call.params.has("return_url")) {
         return Err(
-            ApiError::invalid("off_session and return_url need confirm=true").param("confirm"),
+            ApiError::invalid("off_session and return_url need confirm=true").param("confirm")
         );
     }
     if confirm && intent.method.is_none() {
@@ -47,11 +42,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
         .code("payment_intent_unexpected_state"));
     }
     call.emit("payment_intent.created", &intent.render());
-    let decline = if confirm {
-        pay(call, &mut intent)
-    } else {
-        None
-    };
+    let decline = if confirm { pay(call, &mut intent) } else { None };
     finish(call, intent, decline)
 }
 
@@ -100,10 +91,8 @@ fn method(call: &mut Call<'_>) -> Result<Option<Method>, ApiError> {
     let of_data = match call.params.node("payment_method_data") {
         Some(Node::Map(data)) if data.contains_key("type") => true,
         Some(_) => {
-            return Err(
-                ApiError::invalid("Invalid payment_method_data: its type is missing")
-                    .param("payment_method_data[type]"),
-            );
+            return Err(ApiError::invalid("Invalid payment_method_data: its type is missing")
+                .param("payment_method_data[type]"));
         }
         None => call.params.text("confirmation_token")?.is_some(),
     };
@@ -120,10 +109,7 @@ fn echoed(params: &Params) -> Result<Map<String, Value>, ApiError> {
     }
     if let Some(Node::Map(options)) = params.node("automatic_payment_methods") {
         let enabled = options.get("enabled") == Some(&Node::Text("true".to_owned()));
-        fields.insert(
-            "automatic_payment_methods".to_owned(),
-            json!({"enabled": enabled}),
-        );
+        fields.insert("automatic_payment_methods".to_owned(), json!({"enabled": enabled}));
     }
     Ok(fields)
 }
@@ -181,9 +167,7 @@ fn finish(
         | Status::Canceled => intent.amount,
     };
     let world = &mut *call.world;
-    world
-        .ledger
-        .commit(&intent.id, &intent.currency, intent.committed());
+    world.ledger.commit(&intent.id, &intent.currency, intent.committed());
     ledger::record(
         call,
         &Effect {
@@ -215,13 +199,7 @@ pub(super) fn update(call: &mut Call<'_>) -> Result<Value, ApiError> {
     if params.has("description") {
         intent.description = params.text("description")?.map(str::to_owned);
     }
-    let terms = [
-        "amount",
-        "currency",
-        "payment_method",
-        "customer",
-        "capture_method",
-    ];
+    let terms = ["amount", "currency", "payment_method", "customer", "capture_method"];
     if terms.iter().any(|name| params.has(name)) && !intent.status.is_open() {
         return Err(wrong_state(&intent, "updated in its terms"));
     }
@@ -258,10 +236,8 @@ pub(super) fn confirm(call: &mut Call<'_>) -> Result<Value, ApiError> {
     if let Some(confirmed) = params.integer("amount_to_confirm")?
         && confirmed != intent.amount
     {
-        return Err(
-            ApiError::invalid("amount_to_confirm is not the amount of the PaymentIntent")
-                .param("amount_to_confirm"),
-        );
+        return Err(ApiError::invalid("amount_to_confirm is not the amount of the PaymentIntent")
+            .param("amount_to_confirm"));
     }
     intent.echoed.extend(echoed(params)?);
     if let Some(method) = method(call)? {
@@ -284,10 +260,8 @@ pub(super) fn capture(call: &mut Call<'_>) -> Result<Value, ApiError> {
     }
     intent.metadata = metadata::updated(&intent.metadata, call.params)?;
     if call.params.boolean("final_capture")? == Some(false) {
-        return Err(
-            ApiError::invalid("This sandbox captures once: final_capture cannot be false")
-                .param("final_capture"),
-        );
+        return Err(ApiError::invalid("This sandbox captures once: final_capture cannot be false")
+            .param("final_capture"));
     }
     let amount = amounts::part_of(call.params, "amount_to_capture", intent.amount)?;
     intent.status = Status::Succeeded;

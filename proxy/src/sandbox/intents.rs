@@ -196,10 +196,7 @@ pub(super) fn find<'a>(world: &'a World, id: &str) -> Result<&'a PaymentIntent, 
 
 pub(super) fn one(world: &World, id: &str, params: &Params) -> Result<Value, ApiError> {
     let intent = find(world, id)?;
-    if params
-        .text("client_secret")?
-        .is_some_and(|secret| secret != intent.secret)
-    {
+    if params.text("client_secret")?.is_some_and(|secret| secret != intent.secret) {
         return Err(ApiError::invalid("The client_secret does not match").param("client_secret"));
     }
     let with_charge = params.list("expand")?.contains(&"latest_charge");
@@ -212,9 +209,7 @@ pub(super) fn list(world: &World, params: &Params) -> Result<Value, ApiError> {
     let page = lists::page(&world.intents, &Paging::read(params)?, |intent| {
         customer.is_none_or(|id| intent.customer.as_deref() == Some(id))
     })?;
-    Ok(lists::render(&page, |intent| {
-        present(world, intent, with_charge)
-    }))
+    Ok(lists::render(&page, |intent| present(world, intent, with_charge)))
 }
 
 pub(super) fn search(
@@ -224,7 +219,5 @@ pub(super) fn search(
     delay: Duration,
 ) -> Result<Value, ApiError> {
     let with_charge = params.list("expand")?.contains(&"data.latest_charge");
-    search::run(&world.intents, params, now, delay, |intent| {
-        present(world, intent, with_charge)
-    })
+    search::run(&world.intents, params, now, delay, |intent| present(world, intent, with_charge))
 }

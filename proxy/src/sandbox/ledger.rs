@@ -83,10 +83,7 @@ pub(super) fn record(call: &mut Call<'_>, effect: &Effect<'_>) {
 impl Ledger {
     /// Sets the money that an object commits from now on, in place of what it did before.
     pub(super) fn commit(&mut self, object_id: &str, currency: &str, minor: u64) {
-        let before = self
-            .committed
-            .insert(object_id.to_owned(), minor)
-            .unwrap_or(0);
+        let before = self.committed.insert(object_id.to_owned(), minor).unwrap_or(0);
         let total = self.total.entry(currency.to_owned()).or_default();
         *total = total.saturating_sub(before).saturating_add(minor);
         let most = self.high_water.entry(currency.to_owned()).or_default();
@@ -105,10 +102,10 @@ impl Ledger {
             .map(|(key, _)| key.clone())
             .collect();
         duplicate_keys.sort_unstable();
-        let data = self.rows.iter().map(|row| Execution {
-            times_executed: times(&row.idempotency_key),
-            ..row.clone()
-        });
+        let data = self
+            .rows
+            .iter()
+            .map(|row| Execution { times_executed: times(&row.idempotency_key), ..row.clone() });
         Executed {
             data: data.collect(),
             total_minor: self.total.clone(),

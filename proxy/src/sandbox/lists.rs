@@ -47,16 +47,9 @@ impl Paging {
         let after = params.text("starting_after")?.map(str::to_owned);
         let before = params.text("ending_before")?.map(str::to_owned);
         if after.is_some() && before.is_some() {
-            return Err(ApiError::invalid(
-                "Give either starting_after or ending_before, not both",
-            ));
+            return Err(ApiError::invalid("Give either starting_after or ending_before, not both"));
         }
-        Ok(Self {
-            limit: limit(params)?,
-            after,
-            before,
-            created: created(params)?,
-        })
+        Ok(Self { limit: limit(params)?, after, before, created: created(params)? })
     }
 }
 
@@ -67,11 +60,11 @@ pub(super) fn limit(params: &Params) -> Result<usize, ApiError> {
     };
     match usize::try_from(limit) {
         Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
-        Ok(_) | Err(_) => Err(ApiError::invalid(format!(
-            "Invalid limit: must be from 1 to {MAX_LIMIT}"
-        ))
-        .code("parameter_invalid_integer")
-        .param("limit")),
+        Ok(_) | Err(_) => {
+            Err(ApiError::invalid(format!("Invalid limit: must be from 1 to {MAX_LIMIT}"))
+                .code("parameter_invalid_integer")
+                .param("limit"))
+        }
     }
 }
 
@@ -114,28 +107,18 @@ pub(super) fn page<'a, T: Record>(
     keep: impl Fn(&T) -> bool,
 ) -> Result<Page<'a, T>, ApiError> {
     let position = |id: &str, param| {
-        table
-            .position(id)
-            .ok_or_else(|| errors::missing_reference(T::OBJECT, id, param))
+        table.position(id).ok_or_else(|| errors::missing_reference(T::OBJECT, id, param))
     };
     let rows = table.rows();
     let keep = |row: &&T| {
         let created = row.created().as_seconds();
-        keep(row)
-            && paging
-                .created
-                .iter()
-                .all(|(bound, at)| bound.holds(created, *at))
+        keep(row) && paging.created.iter().all(|(bound, at)| bound.holds(created, *at))
     };
     let one_more = paging.limit.saturating_add(1);
     let mut found: Vec<&T> = match (&paging.after, &paging.before) {
         (_, Some(id)) => {
             let newer = position(id, "ending_before")?.saturating_add(1);
-            rows.iter()
-                .skip(newer)
-                .filter(keep)
-                .take(one_more)
-                .collect()
+            rows.iter().skip(newer).filter(keep).take(one_more).collect()
         }
         (after, None) => {
             let older = match after {
@@ -151,10 +134,7 @@ pub(super) fn page<'a, T: Record>(
     if paging.before.is_some() {
         found.reverse();
     }
-    Ok(Page {
-        rows: found,
-        has_more,
-    })
+    Ok(Page { rows: found, has_more })
 }
 
 pub(super) fn render<T: Record>(page: &Page<'_, T>, row: impl Fn(&T) -> Value) -> Value {

@@ -22,9 +22,7 @@ pub(super) fn updated(old: &Metadata, params: &Params) -> Result<Metadata, ApiEr
     let mut all = old.clone();
     for (key, value) in entries {
         if key.is_empty() || key.chars().count() > MAX_KEY_CHARS {
-            return Err(refused(&format!(
-                "Metadata keys have 1 to {MAX_KEY_CHARS} characters"
-            )));
+            return Err(refused(&format!("Metadata keys have 1 to {MAX_KEY_CHARS} characters")));
         }
         if value.chars().count() > MAX_VALUE_CHARS {
             return Err(refused(&format!(

@@ -195,9 +195,7 @@ impl Sandbox {
         let mut state = self.lock();
         *state = state.anew(&self.shared.initial);
         drop(state);
-        self.shared
-            .latency
-            .send_replace(self.shared.initial.latency);
+        self.shared.latency.send_replace(self.shared.initial.latency);
         self.shared.hold.send_replace(false);
     }
 

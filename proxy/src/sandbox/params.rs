@@ -40,11 +40,9 @@ impl Params {
     /// Refuses the first parameter that the endpoint does not know.
     pub(super) fn refuse_unknown(&self, known: &[&str]) -> Result<(), ApiError> {
         match self.0.keys().find(|name| !known.contains(&name.as_str())) {
-            Some(name) => Err(
-                ApiError::invalid(format!("Received unknown parameter: {name}"))
-                    .code("parameter_unknown")
-                    .param(name),
-            ),
+            Some(name) => Err(ApiError::invalid(format!("Received unknown parameter: {name}"))
+                .code("parameter_unknown")
+                .param(name)),
             None => Ok(()),
         }
     }
@@ -86,11 +84,7 @@ impl Params {
 
     pub(super) fn integer(&self, name: &str) -> Result<Option<u64>, ApiError> {
         let Some(text) = self.text(name)? else {
-            return if self.has(name) {
-                Err(empty(name))
-            } else {
-                Ok(None)
-            };
+            return if self.has(name) { Err(empty(name)) } else { Ok(None) };
         };
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         match text.parse() {
@@ -136,10 +130,7 @@ impl Params {
             Some(Node::Text(_)) => return Err(wrong()),
             Some(Node::List(items)) => items.iter().collect(),
             Some(Node::Map(items)) => {
-                if !items
-                    .keys()
-                    .all(|index| index.bytes().all(|b| b.is_ascii_digit()))
-                {
+                if !items.keys().all(|index| index.bytes().all(|b| b.is_ascii_digit())) {
                     return Err(wrong());
                 }
                 items.values().collect()
@@ -221,11 +212,7 @@ fn insert(
             Some(_) => Err(conflict()),
         };
     };
-    let fresh = if next.is_empty() {
-        Node::List(Vec::new())
-    } else {
-        Node::Map(BTreeMap::new())
-    };
+    let fresh = if next.is_empty() { Node::List(Vec::new()) } else { Node::Map(BTreeMap::new()) };
     match tree.entry((*segment).to_owned()).or_insert(fresh) {
         Node::Map(map) if !next.is_empty() => insert(map, name, rest, value),
         Node::List(items) if next.is_empty() => append(items, name, deeper, value),

@@ -60,18 +60,14 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let metadata = metadata::of_new(call.params)?;
     let charge = target(call.world, call.params)?;
     if !charge.captured {
-        return Err(
-            ApiError::invalid(format!("Charge {} has no captured money", charge.id))
-                .code("charge_not_refundable")
-                .begun(),
-        );
+        return Err(ApiError::invalid(format!("Charge {} has no captured money", charge.id))
+            .code("charge_not_refundable")
+            .begun());
     }
     if charge.refundable() == 0 {
-        return Err(
-            ApiError::invalid(format!("Charge {} has already been refunded.", charge.id))
-                .code("charge_already_refunded")
-                .begun(),
-        );
+        return Err(ApiError::invalid(format!("Charge {} has already been refunded.", charge.id))
+            .code("charge_already_refunded")
+            .begun());
     }
     let amount = amounts::part_of(call.params, "amount", charge.refundable())?;
     let refund = Refund {
@@ -97,9 +93,7 @@ fn settle(call: &mut Call<'_>, refund: Refund) -> Result<Value, ApiError> {
     let rendered = refund.render();
     call.emit("refund.created", &rendered);
     call.emit("charge.refunded", &charge);
-    call.world
-        .ledger
-        .commit(&refund.id, &refund.currency, refund.amount);
+    call.world.ledger.commit(&refund.id, &refund.currency, refund.amount);
     ledger::record(
         call,
         &Effect {
@@ -121,10 +115,8 @@ fn target<'a>(world: &'a World, params: &Params) -> Result<&'a Charge, ApiError>
     };
     let charge = match (params.text("charge")?, params.text("payment_intent")?) {
         (Some(_), Some(_)) => {
-            return Err(
-                ApiError::invalid("Give either charge or payment_intent, not both")
-                    .param("payment_intent"),
-            );
+            return Err(ApiError::invalid("Give either charge or payment_intent, not both")
+                .param("payment_intent"));
         }
         (Some(charge), None) => charge,
         (None, Some(id)) => {

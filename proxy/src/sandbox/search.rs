@@ -49,19 +49,9 @@ enum Comparison {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Test {
-    Metadata {
-        key: String,
-        value: String,
-    },
-    Text {
-        field: TextField,
-        value: String,
-    },
-    Number {
-        field: NumberField,
-        comparison: Comparison,
-        value: i64,
-    },
+    Metadata { key: String, value: String },
+    Text { field: TextField, value: String },
+    Number { field: NumberField, comparison: Comparison, value: i64 },
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -75,11 +65,7 @@ impl Clause {
         let found = match &self.test {
             Test::Metadata { key, value } => row.metadata().get(key) == Some(value),
             Test::Text { field, value } => row.text(*field) == Some(value),
-            Test::Number {
-                field,
-                comparison,
-                value,
-            } => {
+            Test::Number { field, comparison, value } => {
                 let number = match field {
                     NumberField::Amount => i64::try_from(row.amount()).unwrap_or(i64::MAX),
                     NumberField::Created => row.created().as_seconds(),
@@ -108,9 +94,9 @@ pub(super) fn run<T: Searchable>(
     let clauses = parse(params.required("query")?)?;
     let limit = lists::limit(params)?;
     let end = match params.text("page")? {
-        Some(page) => table
-            .position(page)
-            .ok_or_else(|| errors::missing_reference("page", page, "page"))?,
+        Some(page) => {
+            table.position(page).ok_or_else(|| errors::missing_reference("page", page, "page"))?
+        }
         None => table.rows().len(),
     };
     let older = table.rows().get(..end).unwrap_or_default();
@@ -123,11 +109,7 @@ pub(super) fn run<T: Searchable>(
         .collect();
     let has_more = found.len() > limit;
     found.truncate(limit);
-    let next_page = if has_more {
-        found.last().map(|row| row.id())
-    } else {
-        None
-    };
+    let next_page = if has_more { found.last().map(|row| row.id()) } else { None };
     let data: Vec<Value> = found.iter().map(|row| render(row)).collect();
     Ok(json!({
         "object": "search_result", "url": format!("{}/search", T::URL), "has_more": has_more,
@@ -152,9 +134,7 @@ fn parse(query: &str) -> Result<Vec<Clause>, ApiError> {
         if after.is_empty() {
             return Ok(clauses);
         }
-        let next = after
-            .strip_prefix("AND ")
-            .or_else(|| after.strip_prefix("and "));
+        let next = after.strip_prefix("AND ").or_else(|| after.strip_prefix("and "));
         rest = next.ok_or_else(wrong)?.trim_start();
     }
 }
@@ -165,13 +145,7 @@ fn clause(text: &str) -> Option<(Clause, &str)> {
         None => (false, text),
     };
     let (condition, rest) = condition(text)?;
-    Some((
-        Clause {
-            negated,
-            test: condition,
-        },
-        rest,
-    ))
+    Some((Clause { negated, test: condition }, rest))
 }
 
 fn condition(text: &str) -> Option<(Test, &str)> {
@@ -212,14 +186,7 @@ fn number(field: NumberField, text: &str) -> Option<(Test, &str)> {
     };
     let (digits, rest) = quoted(rest).unwrap_or_else(bare);
     let value = digits.parse().ok()?;
-    Some((
-        Test::Number {
-            field,
-            comparison,
-            value,
-        },
-        rest,
-    ))
+    Some((Test::Number { field, comparison, value }, rest))
 }
 
 /// A text in single or double quotes, with backslashes before quotes, and what follows it.

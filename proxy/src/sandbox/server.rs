@@ -47,17 +47,9 @@ impl Seen {
         if self.body.is_empty() {
             return Ok(());
         }
-        let kind = self
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok());
-        let kind = kind
-            .and_then(|kind| kind.split(';').next())
-            .unwrap_or_default();
-        if kind
-            .trim()
-            .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        {
+        let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
+        if kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             Ok(())
         } else {
             Err(errors::not_a_form())
@@ -104,12 +96,7 @@ pub(super) async fn vendor(State(sandbox): State<Sandbox>, request: Request) -> 
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
         return lost();
     };
-    let seen = Seen {
-        method: parts.method,
-        uri: parts.uri,
-        headers: parts.headers,
-        body,
-    };
+    let seen = Seen { method: parts.method, uri: parts.uri, headers: parts.headers, body };
     let version = seen.headers.get("stripe-version").cloned();
     let admitted = sandbox.lock().admit(&seen, sandbox.now());
     let step = match admitted {
@@ -164,10 +151,7 @@ fn respond(reply: Reply, version: Option<HeaderValue>) -> Response {
         set("idempotent-replayed", "true");
     }
     // Where Stripe itself does not know whether trying again helps, it says nothing.
-    if !matches!(
-        reply.status,
-        StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
-    ) {
+    if !matches!(reply.status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS) {
         set("stripe-should-retry", "false");
     }
     response

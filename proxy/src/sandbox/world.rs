@@ -75,10 +75,7 @@ pub(super) struct Table<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self {
-            rows: Vec::new(),
-            index: HashMap::new(),
-        }
+        Self { rows: Vec::new(), index: HashMap::new() }
     }
 }
 
@@ -130,9 +127,7 @@ pub(super) struct Call<'a> {
 impl Call<'_> {
     pub(super) fn emit(&mut self, kind: &'static str, object: &Value) {
         let id = self.world.ids.next("evt_");
-        self.world
-            .events
-            .push(id, kind, object, self.now, self.origin);
+        self.world.events.push(id, kind, object, self.now, self.origin);
     }
 }
 

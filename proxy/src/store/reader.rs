@@ -57,10 +57,7 @@ impl Readers {
     /// Readers of the database in this directory.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let first = SqliteStore::reader(directory)?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            idle: Mutex::new(vec![first]),
-        })
+        Ok(Self { directory: directory.to_owned(), idle: Mutex::new(vec![first]) })
     }
 
     /// Runs a question on an idle connection, or a new one.
@@ -68,17 +65,10 @@ impl Readers {
         &self,
         question: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = idle.map_or_else(|| SqliteStore::reader(&self.directory), Ok)?;
         let answer = question(&connection);
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         answer
     }
 
@@ -138,11 +128,8 @@ impl Readers {
     /// One call.
     pub fn call(&self, id: CallId) -> Result<Option<Call>, StoreError> {
         let before = CallId::from_number(id.number().saturating_add(1));
-        let newest = self.calls(&CallFilter {
-            before: Some(before),
-            limit: 1,
-            ..CallFilter::default()
-        })?;
+        let newest =
+            self.calls(&CallFilter { before: Some(before), limit: 1, ..CallFilter::default() })?;
         Ok(newest.into_iter().find(|call| call.id == id))
     }
 
@@ -169,9 +156,7 @@ impl Readers {
         self.ask(|connection| {
             let mut statement =
                 connection.prepare_cached("SELECT sealed FROM answers WHERE call = ?1")?;
-            Ok(statement
-                .query_row([call.number()], |row| row.get(0))
-                .optional()?)
+            Ok(statement.query_row([call.number()], |row| row.get(0)).optional()?)
         })
     }
 
@@ -187,10 +172,7 @@ fn conditions(filter: &CallFilter) -> (String, Vec<Value>) {
     let time = |at: Option<Timestamp>| at.map(|at| Value::Integer(at.as_micros()));
     let all = [
         ("k.label = ?", text(&filter.label)),
-        (
-            "c.vault_key = ?",
-            filter.key.map(|key| Value::Integer(key.number())),
-        ),
+        ("c.vault_key = ?", filter.key.map(|key| Value::Integer(key.number()))),
         ("c.vendor = ?", text(&filter.vendor)),
         ("c.idempotency_key = ?", text(&filter.idempotency_key)),
         ("c.object_id = ?", text(&filter.object_id)),
@@ -198,14 +180,9 @@ fn conditions(filter: &CallFilter) -> (String, Vec<Value>) {
         ("c.verdict = ?", text(&filter.verdict)),
         ("c.at >= ?", time(filter.since)),
         ("c.at < ?", time(filter.until)),
-        (
-            "c.id < ?",
-            filter.before.map(|call| Value::Integer(call.number())),
-        ),
+        ("c.id < ?", filter.before.map(|call| Value::Integer(call.number()))),
     ];
-    let given = all
-        .into_iter()
-        .filter_map(|(condition, value)| Some((condition, value?)));
+    let given = all.into_iter().filter_map(|(condition, value)| Some((condition, value?)));
     let (conditions, values): (Vec<_>, Vec<_>) = given.unzip();
     let whole = if conditions.is_empty() {
         String::new()

@@ -47,8 +47,7 @@ impl Columns<'_> {
     }
 
     fn money(&mut self) -> Result<MicroUsd, StoreError> {
-        self.maybe_money()?
-            .ok_or(StoreError::Unreadable("an amount is missing"))
+        self.maybe_money()?.ok_or(StoreError::Unreadable("an amount is missing"))
     }
 
     fn maybe_money(&mut self) -> Result<Option<MicroUsd>, StoreError> {
@@ -61,9 +60,7 @@ impl Columns<'_> {
 
     fn hash(&mut self) -> Result<[u8; 32], StoreError> {
         let bytes: Vec<u8> = self.get()?;
-        bytes
-            .try_into()
-            .map_err(|_| StoreError::Unreadable("a hash does not have 32 bytes"))
+        bytes.try_into().map_err(|_| StoreError::Unreadable("a hash does not have 32 bytes"))
     }
 }
 
@@ -74,14 +71,10 @@ pub(super) fn micros(amount: MicroUsd) -> i64 {
 
 /// The first 64 bits of a hash of an idempotency key within its vendor: what is indexed.
 pub(super) fn binding_hash(binding: &Binding) -> i64 {
-    let hash = Sha256::new()
-        .chain_update(&binding.vendor)
-        .chain_update([0])
-        .chain_update(&binding.key);
+    let hash =
+        Sha256::new().chain_update(&binding.vendor).chain_update([0]).chain_update(&binding.key);
     let bytes = hash.finalize();
-    bytes
-        .first_chunk()
-        .map_or(0, |first| i64::from_be_bytes(*first))
+    bytes.first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
 }
 
 pub(super) fn budget(row: &Row<'_>) -> Result<Budget, StoreError> {
@@ -152,9 +145,7 @@ pub(super) fn call(row: &Row<'_>) -> Result<Call, StoreError> {
         label,
         request,
         verdict,
-        asked: amount
-            .zip(currency)
-            .map(|(amount, currency)| Asked { amount, currency }),
+        asked: amount.zip(currency).map(|(amount, currency)| Asked { amount, currency }),
         tagged: columns.get()?,
         attempt: columns.get()?,
         begun_at: columns.time()?,
@@ -185,23 +176,12 @@ fn verdict(columns: &mut Columns<'_>, is_read: bool) -> Result<Verdict, StoreErr
         _ => None,
     };
     let read = match verdict.as_str() {
-        "allowed" => hold.zip(state).map(|(hold, state)| {
-            Verdict::Allowed(Life {
-                hold,
-                state,
-                doubted,
-                is_read,
-            })
-        }),
-        "denied" => code
-            .zip(reason)
-            .map(|(code, reason)| Verdict::Denied { code, reason }),
-        "replayed" => replay_of.map(|of| Verdict::Replayed {
-            of: CallId::from_number(of),
-        }),
+        "allowed" => hold
+            .zip(state)
+            .map(|(hold, state)| Verdict::Allowed(Life { hold, state, doubted, is_read })),
+        "denied" => code.zip(reason).map(|(code, reason)| Verdict::Denied { code, reason }),
+        "replayed" => replay_of.map(|of| Verdict::Replayed { of: CallId::from_number(of) }),
         _ => None,
     };
-    read.ok_or(StoreError::Unreadable(
-        "a call's verdict does not fit its state",
-    ))
+    read.ok_or(StoreError::Unreadable("a call's verdict does not fit its state"))
 }

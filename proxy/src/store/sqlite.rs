@@ -75,16 +75,9 @@ impl SqliteStore {
                 "BEGIN; {schema} PRAGMA user_version = {VERSION}; COMMIT;"
             ))?;
         } else if found != VERSION {
-            return Err(StoreError::Version {
-                found,
-                known: VERSION,
-            });
+            return Err(StoreError::Version { found, known: VERSION });
         }
-        Ok(Self {
-            connection,
-            open_calls: HashMap::new(),
-            _lock: lock,
-        })
+        Ok(Self { connection, open_calls: HashMap::new(), _lock: lock })
     }
 
     /// A second connection that only reads.
@@ -101,9 +94,8 @@ impl SqliteStore {
         commands: &[Command],
         clock: Timestamp,
     ) -> Result<Vec<Result<Reply, Corrupt>>, StoreError> {
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut rows = Rows::new(read_clock(&transaction)?);
         for command in commands {
             let open = command.call().and_then(|call| self.open_calls.get(&call));
@@ -136,9 +128,7 @@ impl SqliteStore {
 
     /// Forgets the answers that were stored before this instant. The calls stay bound.
     pub fn prune_answers(&mut self, before: Timestamp) -> Result<usize, StoreError> {
-        Ok(self
-            .connection
-            .execute("DELETE FROM answers WHERE at < ?1", [before.as_micros()])?)
+        Ok(self.connection.execute("DELETE FROM answers WHERE at < ?1", [before.as_micros()])?)
     }
 
     /// The sealed key of this name; on the first use, what `make` seals.
@@ -149,11 +139,7 @@ impl SqliteStore {
     ) -> Result<Vec<u8>, StoreError> {
         let found = self
             .connection
-            .query_row(
-                "SELECT sealed FROM wrapped_keys WHERE name = ?1",
-                [name],
-                |row| row.get(0),
-            )
+            .query_row("SELECT sealed FROM wrapped_keys WHERE name = ?1", [name], |row| row.get(0))
             .optional()?;
         if let Some(sealed) = found {
             return Ok(sealed);
@@ -186,11 +172,7 @@ impl SqliteStore {
             .connection
             .prepare("SELECT vendor, sealed, set_at FROM vendor_secrets ORDER BY vendor")?;
         let secrets = statement.query_map([], |row| {
-            Ok((
-                row.get(0)?,
-                row.get(1)?,
-                Timestamp::from_micros(row.get(2)?),
-            ))
+            Ok((row.get(0)?, row.get(1)?, Timestamp::from_micros(row.get(2)?)))
         })?;
         Ok(secrets.collect::<Result<_, _>>()?)
     }
@@ -199,12 +181,8 @@ impl SqliteStore {
     pub fn rows(&self) -> Result<Rows, StoreError> {
         let mut all = Rows::new(read_clock(&self.connection)?);
         let ids = |table: &str| -> Result<Vec<i64>, StoreError> {
-            let mut statement = self
-                .connection
-                .prepare(&format!("SELECT id FROM {table}"))?;
-            Ok(statement
-                .query_map([], |row| row.get(0))?
-                .collect::<Result<_, _>>()?)
+            let mut statement = self.connection.prepare(&format!("SELECT id FROM {table}"))?;
+            Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
         };
         for id in ids("budgets")? {
             load_chain(&self.connection, &mut all, BudgetId::from_number(id))?;
@@ -216,12 +194,8 @@ impl SqliteStore {
             load_call(&self.connection, &mut all, CallId::from_number(id))?;
         }
         let mut statement = self.connection.prepare("SELECT issuer, key FROM issued")?;
-        let issued = statement.query_map([], |row| {
-            Ok(IssueBinding {
-                issuer: row.get(0)?,
-                key: row.get(1)?,
-            })
-        })?;
+        let issued = statement
+            .query_map([], |row| Ok(IssueBinding { issuer: row.get(0)?, key: row.get(1)? }))?;
         for once in issued.collect::<Result<Vec<_>, _>>()? {
             load_issued(&self.connection, &mut all, &once)?;
         }
@@ -244,9 +218,7 @@ fn load(connection: &Connection, rows: &mut Rows, command: &Command) -> Result<(
             if let Some(once) = &issue.once {
                 load_issued(connection, rows, once)?;
             }
-            issue
-                .parent
-                .map_or(Ok(()), |parent| load_key(connection, rows, parent))
+            issue.parent.map_or(Ok(()), |parent| load_key(connection, rows, parent))
         }
         Command::Refresh(refresh) => load_key(connection, rows, refresh.key),
         Command::Revoke(key) => {
@@ -255,23 +227,14 @@ fn load(connection: &Connection, rows: &mut Rows, command: &Command) -> Result<(
         }
         Command::Peek(peek) => {
             load_chains(connection, rows, &peek.key.chain)?;
-            peek.binding
-                .as_ref()
-                .map_or(Ok(()), |binding| load_bound(connection, rows, binding))
+            peek.binding.as_ref().map_or(Ok(()), |binding| load_bound(connection, rows, binding))
         }
         Command::Begin(begin) => {
             load_chains(connection, rows, &begin.key.chain)?;
             let Some(key) = begin.request.idempotency_key.clone() else {
                 return Ok(());
             };
-            load_bound(
-                connection,
-                rows,
-                &Binding {
-                    vendor: begin.request.vendor.clone(),
-                    key,
-                },
-            )
+            load_bound(connection, rows, &Binding { vendor: begin.request.vendor.clone(), key })
         }
         Command::Finish(finish) => load_call(connection, rows, finish.call),
         Command::Conclude(conclude) => load_call(connection, rows, conclude.call),
@@ -284,9 +247,7 @@ fn load_chains(
     rows: &mut Rows,
     chain: &[BudgetId],
 ) -> Result<(), StoreError> {
-    chain
-        .iter()
-        .try_for_each(|budget| load_chain(connection, rows, *budget))
+    chain.iter().try_for_each(|budget| load_chain(connection, rows, *budget))
 }
 
 /// Loads a budget and its ancestors.
@@ -314,12 +275,7 @@ fn load_chain(
 fn load_key(connection: &Connection, rows: &mut Rows, key: KeyId) -> Result<(), StoreError> {
     let mut next = Some(key);
     while let Some(id) = next.filter(|id| !rows.keys.contains_key(id)) {
-        let sql = [
-            "SELECT ",
-            rows::VAULT_KEY,
-            " FROM vault_keys k WHERE k.id = ?1",
-        ]
-        .concat();
+        let sql = ["SELECT ", rows::VAULT_KEY, " FROM vault_keys k WHERE k.id = ?1"].concat();
         let Some(key) = read_key(connection, rows, &sql, [id.number()])? else {
             return Ok(());
         };
@@ -341,13 +297,9 @@ fn read_key(
         return Ok(None);
     };
     let mut key = rows::vault_key(row)?;
-    let own = key
-        .budget()
-        .ok_or(StoreError::Unreadable("a key has no budget"))?;
+    let own = key.budget().ok_or(StoreError::Unreadable("a key has no budget"))?;
     load_chain(connection, rows, own)?;
-    key.chain = rows
-        .chain(own)
-        .ok_or(StoreError::Unreadable("a budget is missing"))?;
+    key.chain = rows.chain(own).ok_or(StoreError::Unreadable("a budget is missing"))?;
     Ok(Some(key))
 }
 
@@ -357,12 +309,7 @@ pub(super) fn key_by_token(
     hash: &[u8; 32],
 ) -> Result<Option<VaultKey>, StoreError> {
     let mut rows = Rows::new(Timestamp::from_micros(0));
-    let sql = [
-        "SELECT ",
-        rows::VAULT_KEY,
-        " FROM vault_keys k WHERE k.token_hash = ?1",
-    ]
-    .concat();
+    let sql = ["SELECT ", rows::VAULT_KEY, " FROM vault_keys k WHERE k.token_hash = ?1"].concat();
     read_key(connection, &mut rows, &sql, [&hash[..]])
 }
 
@@ -407,25 +354,19 @@ fn load_bound(
         .prepare_cached(
             "SELECT id FROM calls WHERE binding = ?1 AND vendor = ?2 AND idempotency_key = ?3",
         )?
-        .query_row(
-            params![rows::binding_hash(binding), binding.vendor, binding.key],
-            |row| row.get(0),
-        )
+        .query_row(params![rows::binding_hash(binding), binding.vendor, binding.key], |row| {
+            row.get(0)
+        })
         .optional()?;
-    id.map_or(Ok(()), |id| {
-        load_call(connection, rows, CallId::from_number(id))
-    })
+    id.map_or(Ok(()), |id| load_call(connection, rows, CallId::from_number(id)))
 }
 
 /// Loads every call that is in flight or in doubt, with its budgets.
 fn load_open_calls(connection: &Connection, rows: &mut Rows) -> Result<(), StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT id FROM calls WHERE state IN ('held', 'in_doubt')")?;
-    let ids: Vec<i64> = statement
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    ids.into_iter()
-        .try_for_each(|id| load_call(connection, rows, CallId::from_number(id)))
+    let ids: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    ids.into_iter().try_for_each(|id| load_call(connection, rows, CallId::from_number(id)))
 }
 
 fn load_issued(
@@ -435,19 +376,15 @@ fn load_issued(
 ) -> Result<(), StoreError> {
     let found: Option<(Vec<u8>, i64)> = connection
         .prepare_cached("SELECT fingerprint, vault_key FROM issued WHERE issuer = ?1 AND key = ?2")?
-        .query_row(params![once.issuer, once.key], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .query_row(params![once.issuer, once.key], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((fingerprint, key)) = found else {
         return Ok(());
     };
-    let fingerprint = fingerprint
-        .try_into()
-        .map_err(|_| StoreError::Unreadable("a fingerprint is not one"))?;
+    let fingerprint =
+        fingerprint.try_into().map_err(|_| StoreError::Unreadable("a fingerprint is not one"))?;
     let key = KeyId::from_number(key);
-    rows.issued
-        .insert(once.clone(), IssuedOnce { fingerprint, key });
+    rows.issued.insert(once.clone(), IssuedOnce { fingerprint, key });
     load_key(connection, rows, key)
 }
 
@@ -460,21 +397,12 @@ fn save(connection: &Connection, rows: &Rows) -> Result<(), StoreError> {
     for key in changes.keys.iter().filter_map(|id| rows.keys.get(id)) {
         save_key(connection, key)?;
     }
-    for (once, issued) in changes
-        .issued
-        .iter()
-        .filter_map(|once| rows.issued.get_key_value(once))
-    {
+    for (once, issued) in changes.issued.iter().filter_map(|once| rows.issued.get_key_value(once)) {
         connection
             .prepare_cached(
                 "INSERT INTO issued (issuer, key, fingerprint, vault_key) VALUES (?1, ?2, ?3, ?4)",
             )?
-            .execute(params![
-                once.issuer,
-                once.key,
-                issued.fingerprint,
-                issued.key.number()
-            ])?;
+            .execute(params![once.issuer, once.key, issued.fingerprint, issued.key.number()])?;
     }
     for call in changes.new_calls.iter().filter_map(|id| rows.calls.get(id)) {
         insert_call(connection, call)?;
@@ -588,17 +516,12 @@ impl<'a> From<&'a Verdict> for VerdictColumns<'a> {
                 doubted: life.doubted,
                 ..none
             },
-            Verdict::Denied { code, reason } => Self {
-                verdict: "denied",
-                code: Some(code),
-                reason: Some(reason),
-                ..none
-            },
-            Verdict::Replayed { of } => Self {
-                verdict: "replayed",
-                replay_of: Some(of.number()),
-                ..none
-            },
+            Verdict::Denied { code, reason } => {
+                Self { verdict: "denied", code: Some(code), reason: Some(reason), ..none }
+            }
+            Verdict::Replayed { of } => {
+                Self { verdict: "replayed", replay_of: Some(of.number()), ..none }
+            }
         }
     }
 }

@@ -60,13 +60,11 @@ impl Writer {
         let (jobs, incoming) = mpsc::channel(4 * MAX_BATCH);
         let (stopped, has_stopped) = oneshot::channel();
         let runtime = Handle::current();
-        std::thread::Builder::new()
-            .name("ledger".to_owned())
-            .spawn(move || {
-                run(store, &clock, &waiters, &runtime, incoming);
-                // Nobody may be waiting any more: then nobody needs to hear.
-                stopped.send(()).ok();
-            })?;
+        std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
+            run(store, &clock, &waiters, &runtime, incoming);
+            // Nobody may be waiting any more: then nobody needs to hear.
+            stopped.send(()).ok();
+        })?;
         Ok((Self { jobs }, has_stopped))
     }
 
@@ -96,10 +94,7 @@ impl Writer {
 
     /// Forgets the answers stored before this instant.
     pub async fn prune_answers(&self, before: Timestamp) -> Result<(), StoreError> {
-        self.jobs
-            .send(Job::Prune(before))
-            .await
-            .map_err(|_| StoreError::Stopped)
+        self.jobs.send(Job::Prune(before)).await.map_err(|_| StoreError::Stopped)
     }
 }
 
@@ -179,10 +174,7 @@ fn apply(
                 if let Ok(Reply::Ended(Ended::Recorded { chain, .. })) = &reply {
                     waiters.wake(chain);
                 }
-                let decided = reply.map(|reply| Decided {
-                    reply,
-                    before_commit,
-                });
+                let decided = reply.map(|reply| Decided { reply, before_commit });
                 // Whoever asked may be gone: what was decided stands all the same.
                 drop(answer.send(decided.map_err(|Corrupt(budget)| {
                     tracing::error!(%budget, "the amounts of a budget do not add up; nothing was changed");

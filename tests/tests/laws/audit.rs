@@ -45,9 +45,7 @@ fn never_over(books: &Books, id: BudgetId, account: &Account, breaches: &mut Bre
     let sums = books.sums(id, None);
     if let Some(cap) = account.total {
         let fits = sums.spent + sums.held <= cap + sums.overrun;
-        claim(breaches, Law::NeverOver, fits, || {
-            format!("{id}: {sums:?} of the total cap {cap}")
-        });
+        claim(breaches, Law::NeverOver, fits, || format!("{id}: {sums:?} of the total cap {cap}"));
     }
     let current = account.window(books.now);
     for (window, cap) in (0..=current).filter_map(|window| Some((window, account.daily?))) {
@@ -77,9 +75,7 @@ fn adds_up(rows: &Rows, books: &Books, id: BudgetId, account: &Account, breaches
     let window = budget.window <= account.window(books.now)
         && budget.window_spent.as_micros() == books.spent_in(id, budget.window, None);
     let holds = constant && window && money == [sums.held, sums.spent, sums.in_doubt];
-    claim(breaches, Law::Books, holds, || {
-        format!("{budget:?} is not {account:?} with {sums:?}")
-    });
+    claim(breaches, Law::Books, holds, || format!("{budget:?} is not {account:?} with {sums:?}"));
 }
 
 /// Every call has its row, and every idempotency key its call.
@@ -107,9 +103,7 @@ fn calls_are_booked(rows: &Rows, books: &Books, breaches: &mut Breaches) {
         let call = rows.calls.get(id);
         call.is_some_and(|call| call.life().is_none())
     });
-    claim(breaches, Law::Books, moneyless, || {
-        "a refusal has money".to_owned()
-    });
+    claim(breaches, Law::Books, moneyless, || "a refusal has money".to_owned());
     let bound: BTreeMap<_, _> = rows
         .bindings
         .iter()
@@ -139,43 +133,29 @@ fn stands(state: State) -> Stands {
 /// Laws 2 and 3: what the rows say ended did end that way at the vendor, and what the vendor
 /// processed is held, in doubt or settled.
 fn only_evidence(rows: &Rows, books: &Books, vendor: &Vendor, breaches: &mut Breaches) {
-    let trusted = |id| {
-        books
-            .entries
-            .get(&id)
-            .is_some_and(|entry| !entry.by_operator)
-    };
+    let trusted = |id| books.entries.get(&id).is_some_and(|entry| !entry.by_operator);
     for call in rows.calls.values().filter(|call| trusted(call.id)) {
         let (id, key) = (call.id, call.request.idempotency_key.as_ref());
         match call.life().map(|life| life.state) {
             Some(State::Released) if !call.request.method.is_read() => {
-                claim(
-                    breaches,
-                    Law::OnlyEvidence,
-                    !vendor.has_processed(id),
-                    || format!("{id} is released, and the vendor processed it"),
-                );
+                claim(breaches, Law::OnlyEvidence, !vendor.has_processed(id), || {
+                    format!("{id} is released, and the vendor processed it")
+                });
             }
             Some(State::Settled(amount)) if key.is_some() => {
                 let billed = |amount| {
                     let mut done = vendor.under(&call.request.vendor, key);
                     done.any(|done| done.amount == amount)
                 };
-                claim(
-                    breaches,
-                    Law::OnlyEvidence,
-                    billed(amount.as_micros()),
-                    || format!("{id} settled at {amount}, which the vendor did not bill"),
-                );
+                claim(breaches, Law::OnlyEvidence, billed(amount.as_micros()), || {
+                    format!("{id} settled at {amount}, which the vendor did not bill")
+                });
             }
             Some(State::Released | State::Settled(_) | State::Held | State::InDoubt) | None => {}
         }
     }
     for done in vendor.processed() {
-        let known = rows
-            .calls
-            .get(&done.call)
-            .is_some_and(|call| call.life().is_some());
+        let known = rows.calls.get(&done.call).is_some_and(|call| call.life().is_some());
         claim(breaches, Law::HoldFirst, known, || {
             format!("the vendor processed {}, which holds nothing", done.call)
         });
@@ -209,10 +189,7 @@ pub(crate) fn reconcile(
             format!("{} is still {:?}", call.id, life.state)
         });
         if call.request.idempotency_key.is_some() {
-            let key = (
-                call.request.vendor.clone(),
-                call.request.idempotency_key.clone(),
-            );
+            let key = (call.request.vendor.clone(), call.request.idempotency_key.clone());
             *settled.entry(key).or_insert(0) += life.amount().as_micros();
         }
     }
@@ -228,8 +205,6 @@ pub(crate) fn reconcile(
     });
     for budget in rows.budgets.values() {
         let nothing = budget.held.as_micros() == 0 && budget.in_doubt.as_micros() == 0;
-        claim(breaches, Law::OnlyEvidence, nothing, || {
-            format!("{budget:?} still holds")
-        });
+        claim(breaches, Law::OnlyEvidence, nothing, || format!("{budget:?} still holds"));
     }
 }

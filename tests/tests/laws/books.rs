@@ -150,17 +150,12 @@ impl Books {
 
     /// The budgets of a key, its own first.
     pub(crate) fn key_chain(&self, key: KeyId) -> Vec<BudgetId> {
-        self.keys
-            .get(&key)
-            .map_or_else(Vec::new, |entry| self.chain(entry.budget))
+        self.keys.get(&key).map_or_else(Vec::new, |entry| self.chain(entry.budget))
     }
 
     /// When the first of these was revoked.
     pub(crate) fn revoked(&self, chain: &[BudgetId]) -> Option<i64> {
-        chain
-            .iter()
-            .filter_map(|id| self.accounts[id].revoked_at)
-            .min()
+        chain.iter().filter_map(|id| self.accounts[id].revoked_at).min()
     }
 
     /// The call that has this idempotency key.
@@ -169,16 +164,11 @@ impl Books {
             entry.stands != Stands::Released && entry.vendor == vendor && entry.key.as_ref() == key
         };
         key?;
-        self.entries
-            .iter()
-            .find(|(_, entry)| has(entry))
-            .map(|(id, entry)| (*id, entry))
+        self.entries.iter().find(|(_, entry)| has(entry)).map(|(id, entry)| (*id, entry))
     }
 
     fn under(&self, budget: BudgetId) -> impl Iterator<Item = (&CallId, &Entry)> {
-        self.entries
-            .iter()
-            .filter(move |(_, entry)| entry.chain.contains(&budget))
+        self.entries.iter().filter(move |(_, entry)| entry.chain.contains(&budget))
     }
 
     /// The sums of a budget, one call left out.
@@ -216,10 +206,7 @@ impl Books {
 
     /// All calls in this state that spend from a budget.
     pub(crate) fn in_state(&self, budget: BudgetId, stands: Stands) -> Vec<CallId> {
-        self.under(budget)
-            .filter(|(_, entry)| entry.stands == stands)
-            .map(|(id, _)| *id)
-            .collect()
+        self.under(budget).filter(|(_, entry)| entry.stands == stands).map(|(id, _)| *id).collect()
     }
 
     /// Books what a reply says.
@@ -296,12 +283,7 @@ impl Books {
             Some(lives) => at_end(self.now, lives),
             None => self.now + as_before,
         };
-        let new = KeyEntry {
-            issued_at: self.now,
-            expires_at,
-            successor: None,
-            ..old.clone()
-        };
+        let new = KeyEntry { issued_at: self.now, expires_at, successor: None, ..old.clone() };
         self.keys.insert(refresh.successor, new);
     }
 

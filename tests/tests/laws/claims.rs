@@ -80,12 +80,9 @@ pub(crate) fn judge(
         }
         _ => {
             let expected = books.expect(command);
-            claim(
-                breaches,
-                Law::Books,
-                expected.as_ref() == Some(reply),
-                || format!("{command:?}: expected {expected:?}, got {reply:?}"),
-            );
+            claim(breaches, Law::Books, expected.as_ref() == Some(reply), || {
+                format!("{command:?}: expected {expected:?}, got {reply:?}")
+            });
             books.post(command, reply);
         }
     }
@@ -102,19 +99,13 @@ fn judge_begin(books: &mut Books, begin: &Begin, said: &Begun, breaches: &mut Br
         Begun::Denied { refusal, .. } => judge_refusal(books, begin, refusal, breaches),
         Begun::Contended { .. } => {}
     }
-    books.post(
-        &Command::Begin(Box::new(begin.clone())),
-        &Reply::Begun(Box::new(said.clone())),
-    );
+    books.post(&Command::Begin(Box::new(begin.clone())), &Reply::Begun(Box::new(said.clone())));
     if let Begun::Held(held) = said {
         let budgets: Vec<_> = asking.iter().chain(&held.chain).copied().collect();
         admitted_within_caps(books, &held.chain, held.hold.as_micros(), breaches);
-        claim(
-            breaches,
-            Law::RevokedMeansNow,
-            books.revoked(&budgets).is_none(),
-            || format!("{} is admitted on a revoked budget", held.call),
-        );
+        claim(breaches, Law::RevokedMeansNow, books.revoked(&budgets).is_none(), || {
+            format!("{} is admitted on a revoked budget", held.call)
+        });
     }
     let due = format!("{decision:?}");
     let agrees = match &decision {
@@ -124,10 +115,7 @@ fn judge_begin(books: &mut Books, begin: &Begin, said: &Begun, breaches: &mut Br
     };
     let expected = books.begun(begin, decision);
     claim(breaches, Law::Books, agrees && expected == *said, || {
-        format!(
-            "{} ought to be {due} as {expected:?}, is {said:?}",
-            begin.call
-        )
+        format!("{} ought to be {due} as {expected:?}, is {said:?}", begin.call)
     });
 }
 
@@ -170,10 +158,7 @@ fn judge_replay(books: &Books, begin: &Begin, of: CallId, breaches: &mut Breache
             && entry.key == begin.request.idempotency_key
     });
     claim(breaches, Law::OncePerKey, settled, || {
-        format!(
-            "{} replays {of}, which is no settled call of its kind",
-            begin.call
-        )
+        format!("{} replays {of}, which is no settled call of its kind", begin.call)
     });
 }
 
@@ -195,11 +180,7 @@ fn judge_refusal(books: &Books, begin: &Begin, refusal: &Refusal, breaches: &mut
         && (!refused_as("call_in_progress") || stands == Some(Stands::Held))
         && (!refused_as("outcome_unknown") || stands == Some(Stands::InDoubt));
     claim(breaches, Law::OncePerKey, holds, || {
-        format!(
-            "{} is refused as {} beside {stands:?}",
-            begin.call,
-            refusal.code()
-        )
+        format!("{} is refused as {} beside {stands:?}", begin.call, refusal.code())
     });
 }
 
@@ -221,18 +202,12 @@ fn judge_issue(
     } else {
         return;
     };
-    let got = issued
-        .as_ref()
-        .ok()
-        .map(|made| (made.key.id, made.replayed));
+    let got = issued.as_ref().ok().map(|made| (made.key.id, made.replayed));
     let admitted = got.is_some_and(|(_, replayed)| !replayed);
     let revoked = books.revoked(&chain).is_some();
-    claim(
-        breaches,
-        Law::RevokedMeansNow,
-        !(admitted && revoked),
-        || format!("{got:?} is made on a revoked budget"),
-    );
+    claim(breaches, Law::RevokedMeansNow, !(admitted && revoked), || {
+        format!("{got:?} is made on a revoked budget")
+    });
     claim(breaches, law, got == expected, || {
         format!("{command:?}: expected {expected:?}, got {issued:?}")
     });

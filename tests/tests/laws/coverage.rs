@@ -122,16 +122,10 @@ impl Coverage {
                     entry if entry.doubted => "resent",
                     _ => "held",
                 };
-                self.count(format!(
-                    "call: {which}, {}",
-                    happened(finish.event, entry.hold, which)
-                ));
+                self.count(format!("call: {which}, {}", happened(finish.event, entry.hold, which)));
             }
             (Command::Conclude(found), Reply::Ended(Ended::Recorded { .. })) => {
-                self.count(format!(
-                    "call: in doubt, {}",
-                    happened(found.event, 0, "in doubt")
-                ));
+                self.count(format!("call: in doubt, {}", happened(found.event, 0, "in doubt")));
             }
             (Command::Conclude(found), Reply::Ended(Ended::Ignored)) => {
                 self.count("ignored: look-up");
@@ -143,11 +137,7 @@ impl Coverage {
                 }
             }
             (Command::Peek(_), Reply::Peeked(needs)) => {
-                self.count(if *needs {
-                    "peek: needs a price"
-                } else {
-                    "peek: needs none"
-                });
+                self.count(if *needs { "peek: needs a price" } else { "peek: needs none" });
             }
             (Command::Recover, Reply::Recovered(_)) => self.recovered(books),
             _ => self.keys(books, command, reply),
@@ -156,10 +146,7 @@ impl Coverage {
 
     fn recovered(&mut self, books: &Books) {
         self.count("ledger: restarted");
-        let held = books
-            .entries
-            .values()
-            .filter(|entry| entry.stands == Stands::Held);
+        let held = books.entries.values().filter(|entry| entry.stands == Stands::Held);
         for entry in held {
             self.count(match entry {
                 entry if entry.is_read => "call: read, lost",
@@ -242,11 +229,7 @@ impl Coverage {
     fn keys(&mut self, books: &Books, command: &Command, reply: &Reply) {
         match (command, reply) {
             (Command::Issue(issue), Reply::Issued(Ok(issued))) => {
-                self.count(if issued.replayed {
-                    "key: issue replayed"
-                } else {
-                    "key: issued"
-                });
+                self.count(if issued.replayed { "key: issue replayed" } else { "key: issued" });
                 if issue.parent.is_some() && !issued.replayed {
                     self.count("key: issued under a parent");
                 }
@@ -257,21 +240,19 @@ impl Coverage {
             (Command::Issue(_), Reply::Issued(Err(_))) => {
                 self.count("key: issue refused, another request");
             }
-            (Command::Refresh(_), Reply::Issued(Ok(issued))) => self.count(if issued.replayed {
-                "key: refresh replayed"
-            } else {
-                "key: refreshed"
-            }),
+            (Command::Refresh(_), Reply::Issued(Ok(issued))) => {
+                self.count(if issued.replayed {
+                    "key: refresh replayed"
+                } else {
+                    "key: refreshed"
+                });
+            }
             (Command::Refresh(_), Reply::Issued(Err(_))) => {
                 self.count("key: refresh refused, revoked");
             }
             (Command::Revoke(key), Reply::Revoked(Ok(revoked))) => {
                 let again = books.accounts[&books.keys[key].budget].revoked_at.is_some();
-                self.count(if again {
-                    "key: revoked again"
-                } else {
-                    "key: revoked"
-                });
+                self.count(if again { "key: revoked again" } else { "key: revoked" });
                 if !revoked.in_flight.is_empty() {
                     self.count("key: revoked with calls in flight");
                 }

@@ -27,17 +27,12 @@ fn one(command: &Command) -> String {
             begin.request.vendor,
             begin.request.idempotency_key,
             begin.permit.is_ok(),
-            begin
-                .quote
-                .as_ref()
-                .map(|quote| quote.hold.as_micros())
-                .ok(),
+            begin.quote.as_ref().map(|quote| quote.hold.as_micros()).ok(),
             begin.contention
         ),
-        Command::Finish(finish) => format!(
-            "finish {} attempt {} {:?}",
-            finish.call, finish.attempt, finish.event
-        ),
+        Command::Finish(finish) => {
+            format!("finish {} attempt {} {:?}", finish.call, finish.attempt, finish.event)
+        }
         Command::Conclude(found) => format!(
             "conclude {} attempt {:?} {:?} looked at {}",
             found.call, found.attempt, found.event, found.looked_at

@@ -30,10 +30,8 @@ impl<S: Subject> World<S> {
 
     pub(crate) fn any_call(&mut self, which: impl Fn(Stands) -> bool) -> Option<CallId> {
         let entries = self.books.entries.iter();
-        let calls: Vec<_> = entries
-            .filter(|(_, entry)| which(entry.stands))
-            .map(|(id, _)| *id)
-            .collect();
+        let calls: Vec<_> =
+            entries.filter(|(_, entry)| which(entry.stands)).map(|(id, _)| *id).collect();
         calls.choose(&mut self.rng).copied()
     }
 
@@ -53,9 +51,7 @@ impl<S: Subject> World<S> {
     /// What a look-up of a call finds now, about its last attempt or one before.
     pub(crate) fn look_up(&self, call: CallId, stale: bool) -> Command {
         let entry = &self.books.entries[&call];
-        let seen = self
-            .vendor
-            .look_up(&entry.vendor, entry.key.as_ref(), self.time);
+        let seen = self.vendor.look_up(&entry.vendor, entry.key.as_ref(), self.time);
         let event = seen.map_or(Event::Absent, |amount| Event::Found(micros(amount)));
         let attempt = entry.attempt - u32::from(stale);
         // Both ends of this time are of one clock: a step of it in between is not modelled.

@@ -151,17 +151,13 @@ impl Books {
         let spent = self.sums(budget, without).spent;
         let today = self.spent_in(budget, window, without);
         let total = account.total.map(|cap| (CapKind::Total, cap, spent));
-        let daily = account
-            .daily
-            .map(|cap| (CapKind::Daily { resets_at }, cap, today));
+        let daily = account.daily.map(|cap| (CapKind::Daily { resets_at }, cap, today));
         total.into_iter().chain(daily).collect()
     }
 
     fn exhausted(&self, budget: BudgetId, asked: u64) -> Option<Refusal> {
         let limits = self.limits(budget, None);
-        let (kind, cap, spent) = limits
-            .into_iter()
-            .find(|(_, cap, spent)| spent + asked > *cap)?;
+        let (kind, cap, spent) = limits.into_iter().find(|(_, cap, spent)| spent + asked > *cap)?;
         Some(Refusal::CapExhausted {
             budget,
             kind,
@@ -173,9 +169,7 @@ impl Books {
 
     fn is_contended(&self, budget: BudgetId, asked: u64) -> bool {
         let held = self.sums(budget, None).held;
-        self.limits(budget, None)
-            .iter()
-            .any(|(_, cap, spent)| spent + held + asked > *cap)
+        self.limits(budget, None).iter().any(|(_, cap, spent)| spent + held + asked > *cap)
     }
 
     /// What is left along a chain.
@@ -202,11 +196,9 @@ impl Books {
                 remaining: self.remaining(&asking),
             },
             Decision::Contended(budget) => Begun::Contended { budget },
-            Decision::Deny(refusal) => Begun::Denied {
-                call,
-                refusal,
-                remaining: self.remaining(&asking),
-            },
+            Decision::Deny(refusal) => {
+                Begun::Denied { call, refusal, remaining: self.remaining(&asking) }
+            }
         }
     }
 
@@ -242,9 +234,7 @@ impl Books {
             Command::Conclude(found) => Some(Reply::Ended(self.expect_conclude(found))),
             Command::Recover => {
                 let doubts = |entry: &&Entry| entry.next(Event::Lost) == Some(Stands::InDoubt);
-                Some(Reply::Recovered(
-                    self.entries.values().filter(doubts).count(),
-                ))
+                Some(Reply::Recovered(self.entries.values().filter(doubts).count()))
             }
             Command::Issue(_) | Command::Refresh(_) | Command::Revoke(_) | Command::Begin(_) => {
                 None
@@ -297,11 +287,7 @@ impl Books {
         }
         let last = self.newest(refresh.key);
         let lives = last != refresh.key && self.now < self.keys[&last].expires_at;
-        Some(if lives {
-            (last, true)
-        } else {
-            (refresh.successor, false)
-        })
+        Some(if lives { (last, true) } else { (refresh.successor, false) })
     }
 }
 

@@ -135,14 +135,9 @@ impl<S: Subject> World<S> {
             once: self.rng.random_bool(0.7).then(|| format!("issue-{number}")),
             daily,
             total,
-            per_call: self
-                .rng
-                .random_bool(0.2)
-                .then(|| self.rng.random_range(20..60)),
+            per_call: self.rng.random_bool(0.2).then(|| self.rng.random_range(20..60)),
             parent: parent.filter(|_| nested).map(|key| key.id),
-            lives: *[HOUR, 30 * HOUR, 7 * DAY, 30 * DAY]
-                .choose(&mut self.rng)
-                .unwrap(),
+            lives: *[HOUR, 30 * HOUR, 7 * DAY, 30 * DAY].choose(&mut self.rng).unwrap(),
         };
         self.orders.push(order.clone());
         order
@@ -166,20 +161,12 @@ impl<S: Subject> World<S> {
     fn plan_begin(&mut self, plan: &mut Plan) {
         let Some(any) = self.any_key() else { return };
         let retry = !self.retries.is_empty() && self.rng.random_bool(0.6);
-        let (ask, key) = if retry {
-            self.retries.remove(0)
-        } else {
-            (self.any_ask(), any)
-        };
+        let (ask, key) = if retry { self.retries.remove(0) } else { (self.any_ask(), any) };
         self.asks.push(ask.clone());
         let twin = self.rng.random_bool(0.15);
         self.push_begin(plan, ask.clone(), &key);
         if let Some(other) = self.any_key().filter(|_| twin) {
-            let key = if self.rng.random_bool(0.5) {
-                key
-            } else {
-                other
-            };
+            let key = if self.rng.random_bool(0.5) { key } else { other };
             self.push_begin(plan, ask, &key);
         }
     }
@@ -197,10 +184,7 @@ impl<S: Subject> World<S> {
         let old = self.asks[recent..].choose(&mut self.rng).cloned();
         match (old, self.rng.random_range(0..10)) {
             (Some(old), 0..5) => old,
-            (Some(old), 5) => Ask {
-                amount: old.amount + 1,
-                ..old
-            },
+            (Some(old), 5) => Ask { amount: old.amount + 1, ..old },
             _ => self.new_ask(),
         }
     }
@@ -239,17 +223,13 @@ impl<S: Subject> World<S> {
     }
 
     fn plan_finish(&mut self, plan: &mut Plan) {
-        let answered = self
-            .flights
-            .iter()
-            .position(|flight| flight.answer.is_some());
+        let answered = self.flights.iter().position(|flight| flight.answer.is_some());
         let Some(index) = answered else { return };
         let flight = self.flights.swap_remove(index);
         let Some((event, sent_at)) = flight.answer else {
             return;
         };
-        plan.commands
-            .push(finish(flight.sent.call, flight.attempt, event, sent_at));
+        plan.commands.push(finish(flight.sent.call, flight.attempt, event, sent_at));
         if self.rng.random_bool(0.05) {
             self.flights.push(flight); // and it will be reported again
         } else {
@@ -260,12 +240,8 @@ impl<S: Subject> World<S> {
     fn plan_peek(&mut self, plan: &mut Plan) {
         let Some(key) = self.any_key() else { return };
         let ask = self.any_ask();
-        let binding = ask.idempotency.map(|key| Binding {
-            vendor: ask.vendor.to_owned(),
-            key,
-        });
-        plan.commands
-            .push(Command::Peek(Box::new(Peek { key, binding })));
+        let binding = ask.idempotency.map(|key| Binding { vendor: ask.vendor.to_owned(), key });
+        plan.commands.push(Command::Peek(Box::new(Peek { key, binding })));
     }
 
     fn deliver_some(&mut self) {
@@ -333,11 +309,6 @@ impl<S: Subject> World<S> {
             .map(|(id, _)| self.look_up(*id, false))
             .collect();
         self.batch(&in_doubt, Vec::new(), Ending::Commit);
-        audit::reconcile(
-            &self.rows,
-            &self.vendor,
-            &self.misreported,
-            &mut self.breaches,
-        );
+        audit::reconcile(&self.rows, &self.vendor, &self.misreported, &mut self.breaches);
     }
 }

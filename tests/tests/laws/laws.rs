@@ -51,14 +51,8 @@ fn all_stores_say_the_same() {
 #[test]
 fn histories_reach_everything_often() {
     let report = report();
-    println!(
-        "{} histories reached:\n{}",
-        report.histories, report.coverage
-    );
+    println!("{} histories reached:\n{}", report.histories, report.coverage);
     let missing = report.coverage.below(OFTEN);
     // One history or a few on demand need not.
-    assert!(
-        report.histories < HISTORIES || missing.is_empty(),
-        "reached too seldom: {missing:?}"
-    );
+    assert!(report.histories < HISTORIES || missing.is_empty(), "reached too seldom: {missing:?}");
 }

@@ -57,12 +57,7 @@ pub(crate) struct Ask {
 impl Ask {
     /// A charge under an idempotency key.
     pub(crate) fn charge(amount: u64, key: &str) -> Self {
-        Self {
-            vendor: DEDUPLICATES,
-            amount,
-            is_read: false,
-            idempotency: Some(key.to_owned()),
-        }
+        Self { vendor: DEDUPLICATES, amount, is_read: false, idempotency: Some(key.to_owned()) }
     }
 
     /// The request that this becomes as the call with this id.
@@ -73,11 +68,7 @@ impl Ask {
         let given = self.idempotency.clone();
         Request {
             vendor: self.vendor.to_owned(),
-            method: if self.is_read {
-                Method::Get
-            } else {
-                Method::Post
-            },
+            method: if self.is_read { Method::Get } else { Method::Post },
             path: "/v1/charges".to_owned(),
             context: None,
             idempotency_key: (!self.is_read).then(|| given.unwrap_or_else(own_key)),
@@ -97,10 +88,7 @@ impl Ask {
             permit: Ok(()),
             quote: Ok(Quote {
                 hold: micros(amount),
-                asked: Some(Asked {
-                    amount,
-                    currency: "usd".to_owned(),
-                }),
+                asked: Some(Asked { amount, currency: "usd".to_owned() }),
             }),
             resend_within,
             tagged: self.amount.is_multiple_of(2),
@@ -135,14 +123,7 @@ pub(crate) struct Order {
 impl Order {
     /// A key that lives for a week, under these caps.
     pub(crate) const fn capped(daily: Option<u64>, total: Option<u64>) -> Self {
-        Self {
-            once: None,
-            daily,
-            total,
-            per_call: None,
-            parent: None,
-            lives: 7 * DAY,
-        }
+        Self { once: None, daily, total, per_call: None, parent: None, lives: 7 * DAY }
     }
 
     /// The request's SHA-256, as far as equality goes.
@@ -158,10 +139,7 @@ impl Order {
     /// Issues it under these ids.
     pub(crate) fn issue(&self, key: KeyId, budget: BudgetId) -> Command {
         Command::Issue(Box::new(Issue {
-            once: self.once.clone().map(|key| IssueBinding {
-                issuer: "ak_1".to_owned(),
-                key,
-            }),
+            once: self.once.clone().map(|key| IssueBinding { issuer: "ak_1".to_owned(), key }),
             fingerprint: self.fingerprint(),
             key,
             budget,
@@ -254,7 +232,5 @@ pub(crate) fn not_permitted() -> Refusal {
 
 /// A refusal for want of a price.
 pub(crate) fn not_priced() -> Refusal {
-    Refusal::CurrencyNotPriced {
-        currency: "xof".to_owned(),
-    }
+    Refusal::CurrencyNotPriced { currency: "xof".to_owned() }
 }

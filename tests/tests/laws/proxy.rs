@@ -59,11 +59,7 @@ impl<S: Subject> World<S> {
             }),
             Begun::Contended { .. } => self.retries.extend(asked),
             Begun::Replay { of, .. } => {
-                let told = self
-                    .books
-                    .entries
-                    .get(of)
-                    .is_some_and(|entry| !entry.by_operator);
+                let told = self.books.entries.get(of).is_some_and(|entry| !entry.by_operator);
                 let answer = self.subject.answer(*of);
                 let answer = self.unless_failed(answer).flatten();
                 let stored = !told || answer == Some(sealed(*of));
@@ -79,11 +75,8 @@ impl<S: Subject> World<S> {
     fn stop_flights(&mut self, budget: BudgetId) {
         for index in 0..self.flights.len() {
             let call = self.flights[index].sent.call;
-            let stopped = self
-                .books
-                .entries
-                .get(&call)
-                .is_some_and(|entry| entry.chain.contains(&budget));
+            let stopped =
+                self.books.entries.get(&call).is_some_and(|entry| entry.chain.contains(&budget));
             if stopped && self.flights[index].answer.is_none() {
                 if self.rng.random_bool(0.5) {
                     self.deliver(index);
@@ -117,13 +110,9 @@ impl<S: Subject> World<S> {
         });
         let fate = fates::random(&mut self.rng, &flight.sent, self.overruns);
         let event = self.vendor.receive(&flight.sent, fate, self.time);
-        self.coverage
-            .count(format!("vendor: {}", fates::name(fate)));
+        self.coverage.count(format!("vendor: {}", fates::name(fate)));
         self.say(|| {
-            format!(
-                "{} attempt {}: {fate:?}, so {event:?}",
-                flight.sent.call, flight.attempt
-            )
+            format!("{} attempt {}: {fate:?}, so {event:?}", flight.sent.call, flight.attempt)
         });
         let sent_at = (fate != Fate::Unreachable).then_some(self.time);
         self.flights[index].answer = Some((event, sent_at));
@@ -131,15 +120,12 @@ impl<S: Subject> World<S> {
 
     pub(crate) fn count_twins(&mut self, batch: &[Command], replies: &Replies) {
         let held_here = |key: &Option<String>| {
-            batch
-                .iter()
-                .zip(replies)
-                .any(|(command, reply)| match (command, reply) {
-                    (Command::Begin(begin), Ok(Reply::Begun(said))) => {
-                        begin.request.idempotency_key == *key && matches!(**said, Begun::Held(_))
-                    }
-                    _ => false,
-                })
+            batch.iter().zip(replies).any(|(command, reply)| match (command, reply) {
+                (Command::Begin(begin), Ok(Reply::Begun(said))) => {
+                    begin.request.idempotency_key == *key && matches!(**said, Begun::Held(_))
+                }
+                _ => false,
+            })
         };
         for (command, reply) in batch.iter().zip(replies) {
             let (Command::Begin(begin), Ok(Reply::Begun(said))) = (command, reply) else {
@@ -148,8 +134,7 @@ impl<S: Subject> World<S> {
             let key = &begin.request.idempotency_key;
             let refused = matches!(&**said, Begun::Denied { refusal, .. } if refusal.code() == "call_in_progress");
             if refused && held_here(key) {
-                self.coverage
-                    .count("refused: call_in_progress within one batch");
+                self.coverage.count("refused: call_in_progress within one batch");
             }
         }
     }

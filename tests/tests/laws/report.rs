@@ -39,10 +39,7 @@ pub(crate) struct Report {
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
-    )
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
 /// The report on this run's histories, made by whichever test asks first.
@@ -68,16 +65,12 @@ fn all(histories: u64) -> Report {
     let share = |first: u64| {
         let mut report = Report::default();
         let step = usize::try_from(threads).unwrap();
-        (first..histories)
-            .step_by(step)
-            .for_each(|seed| report.run(seed));
+        (first..histories).step_by(step).for_each(|seed| report.run(seed));
         report
     };
     let mut whole = Report::default();
     thread::scope(|scope| {
-        let shares: Vec<_> = (0..threads)
-            .map(|first| scope.spawn(move || share(first)))
-            .collect();
+        let shares: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
         for part in shares {
             whole.merge(part.join().unwrap());
         }
@@ -95,8 +88,7 @@ fn replay(subject: impl Subject, seed: u64) -> Vec<String> {
 impl Report {
     fn run(&mut self, seed: u64) {
         self.run_on(Pair::default, seed);
-        self.coverage
-            .count("stores: histories on SQLite and in memory");
+        self.coverage.count("stores: histories on SQLite and in memory");
     }
 
     fn run_on<S: Subject>(&mut self, subject: impl Fn() -> S, seed: u64) {
@@ -112,11 +104,7 @@ impl Report {
             self.failures.push(Failure {
                 seed,
                 breaches: world.breaches,
-                steps: if shown {
-                    replay(subject(), seed)
-                } else {
-                    Vec::new()
-                },
+                steps: if shown { replay(subject(), seed) } else { Vec::new() },
             });
         }
     }

@@ -51,10 +51,7 @@ impl Bench {
     }
 
     fn child(&mut self, parent: &VaultKey, order: Order) -> Arc<VaultKey> {
-        self.issue(&Order {
-            parent: Some(parent.id),
-            ..order
-        })
+        self.issue(&Order { parent: Some(parent.id), ..order })
     }
 
     fn begin(&mut self, ask: &Ask, key: &Arc<VaultKey>) -> Begun {
@@ -177,10 +174,7 @@ fn law_2_a_hold_is_there_after_a_crash_and_in_doubt() {
     let call = CallId::from_number(bench.fresh());
     let ask = Ask::charge(6, "a");
     let begin = Command::Begin(Box::new(ask.begin(call, &key)));
-    bench
-        .pair
-        .crash_after_commit(&[begin], at(bench.now))
-        .unwrap();
+    bench.pair.crash_after_commit(&[begin], at(bench.now)).unwrap();
     bench.pair.restart(at(bench.now)).unwrap();
     let budget = bench.rows().budgets[&key.chain[0]].clone();
     assert_eq!((budget.held, budget.in_doubt), (micros(0), micros(6)));
@@ -254,16 +248,10 @@ fn law_6_revoking_the_parent_stops_the_child() {
     let child = bench.child(&parent, Order::capped(None, Some(10)));
     let grandchild = bench.child(&child, Order::capped(None, Some(10)));
     bench.revoke(&parent);
-    let revoked = Refusal::KeyRevoked {
-        at: at(0),
-        prior: None,
-    };
+    let revoked = Refusal::KeyRevoked { at: at(0), prior: None };
     for key in [&parent, &child, &grandchild] {
         assert_eq!(bench.refused(&Ask::charge(1, "a"), key), revoked);
-        let under = Order {
-            parent: Some(key.id),
-            ..Order::capped(None, Some(1))
-        };
+        let under = Order { parent: Some(key.id), ..Order::capped(None, Some(1)) };
         assert_eq!(bench.try_issue(&under), Err(revoked.clone()));
         let successor = KeyId::from_number(bench.fresh());
         let refreshed = bench.apply(refresh(key.id, successor, None));
@@ -289,24 +277,15 @@ fn law_6_a_sibling_does_not_send_a_call_of_a_revoked_budget_again() {
 #[test]
 fn law_7_an_issue_whose_answer_was_lost_makes_no_second_budget() {
     let mut bench = Bench::default();
-    let order = Order {
-        once: Some("run/step".to_owned()),
-        ..Order::capped(None, Some(10))
-    };
-    let (key, budget) = (
-        KeyId::from_number(bench.fresh()),
-        BudgetId::from_number(bench.fresh()),
-    );
+    let order = Order { once: Some("run/step".to_owned()), ..Order::capped(None, Some(10)) };
+    let (key, budget) = (KeyId::from_number(bench.fresh()), BudgetId::from_number(bench.fresh()));
     let lost = [order.issue(key, budget)];
     bench.pair.crash_before_commit(&lost, at(0)).unwrap();
     assert!(bench.rows().keys.is_empty());
     bench.pair.crash_after_commit(&lost, at(0)).unwrap();
     let issued = bench.try_issue(&order).unwrap();
     assert_eq!((issued.key.id, issued.replayed), (key, true));
-    let other = Order {
-        total: Some(11),
-        ..order
-    };
+    let other = Order { total: Some(11), ..order };
     assert_eq!(bench.try_issue(&other), Err(Refusal::IdempotencyKeyReused));
     assert_eq!(bench.rows().budgets.len(), 1);
 }

@@ -82,11 +82,7 @@ fn torn(before: Image, after: Image) -> Image {
     let cut = |(name, mut bytes): (String, Vec<u8>)| {
         let kept = before.get(&name).map_or(0, Vec::len);
         let half = kept + (bytes.len() - kept) * 2 / 3;
-        bytes.truncate(if name.ends_with("-wal") {
-            half
-        } else {
-            bytes.len()
-        });
+        bytes.truncate(if name.ends_with("-wal") { half } else { bytes.len() });
         (name, bytes)
     };
     after.into_iter().map(cut).collect()
@@ -96,9 +92,7 @@ impl Subject for Sqlite {
     type Error = String;
 
     fn apply(&mut self, batch: &[Command], now: Timestamp) -> Result<Replies, String> {
-        self.store()
-            .apply(batch, now)
-            .map_err(|error| format!("{error:?}"))
+        self.store().apply(batch, now).map_err(|error| format!("{error:?}"))
     }
 
     fn crash_before_commit(&mut self, batch: &[Command], now: Timestamp) -> Result<(), String> {

@@ -130,11 +130,7 @@ impl Vendor {
                 Event::Unknown
             }
             Fate::Slow(amount, delay) => {
-                self.pending.push(Pending {
-                    sent: sent.clone(),
-                    amount,
-                    due: now + delay,
-                });
+                self.pending.push(Pending { sent: sent.clone(), amount, due: now + delay });
                 Event::Unknown
             }
             Fate::Unreachable | Fate::Rejected | Fate::RequestLost => unreachable!(),
@@ -158,11 +154,7 @@ impl Vendor {
 
     fn save(&mut self, sent: &Sent, answer: Answer, now: i64) {
         if let Some(key) = sent.key.clone().filter(|_| sent.vendor == DEDUPLICATES) {
-            let saved = Saved {
-                answer,
-                fingerprint: sent.fingerprint,
-                since: now,
-            };
+            let saved = Saved { answer, fingerprint: sent.fingerprint, since: now };
             self.saved.insert(key, saved);
         }
     }
@@ -190,9 +182,7 @@ impl Vendor {
 
     /// What a look-up sees: what was billed under this key, once that is visible.
     pub(crate) fn look_up(&self, vendor: &str, key: Option<&String>, now: i64) -> Option<u64> {
-        self.under(vendor, key)
-            .find(|done| done.at + VISIBLE_AFTER <= now)
-            .map(|done| done.amount)
+        self.under(vendor, key).find(|done| done.at + VISIBLE_AFTER <= now).map(|done| done.amount)
     }
 
     /// All that was processed under an idempotency key.

@@ -140,10 +140,7 @@ impl<S: Subject> World<S> {
         result
             .map_err(|error| {
                 let what = format!("{error:?}");
-                self.breaches.push(Breach {
-                    law: Law::Agreement,
-                    what,
-                });
+                self.breaches.push(Breach { law: Law::Agreement, what });
             })
             .ok()
     }
@@ -211,23 +208,16 @@ impl<S: Subject> World<S> {
             self.coverage.count("time: clock behind the ledger's");
         }
         let window = |books: &Books| -> i64 {
-            books
-                .accounts
-                .values()
-                .map(|account| account.window(books.now))
-                .sum()
+            books.accounts.values().map(|account| account.window(books.now)).sum()
         };
         let before = window(&self.books);
         self.books.now = self.books.now.max(self.clock());
         if window(&self.books) > before {
             self.coverage.count("time: a daily window rolled over");
         }
-        claim(
-            &mut self.breaches,
-            Law::Books,
-            batch.len() == replies.len(),
-            || "replies are missing".to_owned(),
-        );
+        claim(&mut self.breaches, Law::Books, batch.len() == replies.len(), || {
+            "replies are missing".to_owned()
+        });
         self.count_twins(batch, replies);
         for (command, reply) in batch.iter().zip(replies) {
             if let Ok(reply) = reply {
@@ -252,22 +242,14 @@ impl<S: Subject> World<S> {
 
     /// Checks the rows as they are: the vendor may have moved.
     pub(crate) fn check(&mut self) {
-        audit::audit(
-            &self.rows,
-            &self.books,
-            &self.vendor,
-            &self.misreported,
-            &mut self.breaches,
-        );
+        audit::audit(&self.rows, &self.books, &self.vendor, &self.misreported, &mut self.breaches);
     }
 
     fn nothing_changed(&mut self) {
         let rows = self.subject.snapshot();
         if let Some(rows) = self.unless_failed(rows) {
             let same = rows == self.rows;
-            claim(&mut self.breaches, Law::Books, same, || {
-                "a lost batch left traces".to_owned()
-            });
+            claim(&mut self.breaches, Law::Books, same, || "a lost batch left traces".to_owned());
         }
     }
 
@@ -280,7 +262,6 @@ impl<S: Subject> World<S> {
     /// An operator tells the ledger something untrue about a call.
     pub(crate) fn misreport(&mut self, call: CallId) {
         let entry = &self.books.entries[&call];
-        self.misreported
-            .insert((entry.vendor.clone(), entry.key.clone()));
+        self.misreported.insert((entry.vendor.clone(), entry.key.clone()));
     }
 }

@@ -70,10 +70,7 @@ fn the_reference_keeps_no_changes() {
 fn each_command_on_keys_says_which_rows_it_changed() {
     let (mut bench, key) = Bench::with_cap(10);
     let (new, budget) = (KeyId::from_number(100), BudgetId::from_number(101));
-    let once = IssueBinding {
-        issuer: "ak_1".to_owned(),
-        key: "a".to_owned(),
-    };
+    let once = IssueBinding { issuer: "ak_1".to_owned(), key: "a".to_owned() };
     let issue = Command::Issue(Box::new(Issue {
         once: Some(once.clone()),
         key: new,
@@ -95,15 +92,9 @@ fn each_command_on_keys_says_which_rows_it_changed() {
         token_hash: TokenHash::from_bytes([4; 32]),
         lives: Some(span(HOUR)),
     });
-    let expected = Changes {
-        keys: set(&[key.id, KeyId::from_number(102)]),
-        ..Changes::default()
-    };
+    let expected = Changes { keys: set(&[key.id, KeyId::from_number(102)]), ..Changes::default() };
     assert_eq!(changes(&bench, refresh), expected);
-    let expected = Changes {
-        budgets: set(&key.chain),
-        ..Changes::default()
-    };
+    let expected = Changes { budgets: set(&key.chain), ..Changes::default() };
     assert_eq!(changes(&bench, Command::Revoke(key.id)), expected);
     bench.revoke(&key);
     assert_eq!(changes(&bench, Command::Revoke(key.id)), Changes::default());

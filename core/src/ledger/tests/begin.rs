@@ -14,16 +14,11 @@ use crate::{
 };
 
 fn not_permitted() -> Refusal {
-    Refusal::EndpointNotAllowed {
-        attempted: "POST /v1/payouts".to_owned(),
-        allowed: Vec::new(),
-    }
+    Refusal::EndpointNotAllowed { attempted: "POST /v1/payouts".to_owned(), allowed: Vec::new() }
 }
 
 fn not_priced() -> Refusal {
-    Refusal::CurrencyNotPriced {
-        currency: "xof".to_owned(),
-    }
+    Refusal::CurrencyNotPriced { currency: "xof".to_owned() }
 }
 
 #[test]
@@ -95,10 +90,7 @@ fn a_held_calls_row_says_what_was_asked_and_when() {
 #[test]
 fn a_call_without_tags_is_held_without() {
     let (mut bench, key) = Bench::with_cap(10);
-    let ask = Begin {
-        tagged: false,
-        ..charge(&key, 5, "a")
-    };
+    let ask = Begin { tagged: false, ..charge(&key, 5, "a") };
     let held = bench.hold(&ask);
     assert_eq!((held.tag, bench.last().tagged), (None, false));
 }
@@ -132,20 +124,13 @@ fn a_refused_calls_row_says_why_and_holds_nothing() {
     };
     let row = bench.last();
     let reason = refusal.to_string();
-    let denied = Begun::Denied {
-        call: row.id,
-        refusal,
-        remaining: usd(3),
-    };
+    let denied = Begun::Denied { call: row.id, refusal, remaining: usd(3) };
     assert_eq!(begun, denied);
     let code = "cap_exhausted".to_owned();
     assert_eq!(row.verdict, Verdict::Denied { code, reason });
     let times = (row.at, row.sent_at, row.finished_at);
     assert_eq!(times, (at(HOUR), None, Some(at(HOUR))));
-    assert_eq!(
-        (row.attempt, row.tagged, &row.asked),
-        (0, false, &Some(asked(4)))
-    );
+    assert_eq!((row.attempt, row.tagged, &row.asked), (0, false, &Some(asked(4))));
     assert_eq!(row.cap_usage_after, usd(7));
     assert_eq!(bench.money(&key), [7, 0, 0]);
 }
@@ -161,21 +146,12 @@ fn a_refused_call_does_not_bind_its_idempotency_key() {
 fn of_many_faults_the_first_in_the_order_of_checks_is_told() {
     let mut bench = Bench::default();
     let key = bench.issue(Issue {
-        policy: Policy {
-            per_call_usd_cap: Some(usd(5)),
-            ..capped(1).policy
-        },
+        policy: Policy { per_call_usd_cap: Some(usd(5)), ..capped(1).policy },
         ..capped(1)
     });
-    let all = Begin {
-        permit: Err(not_permitted()),
-        quote: Err(not_priced()),
-        ..charge(&key, 6, "a")
-    };
-    let permitted = Begin {
-        permit: Ok(()),
-        ..all.clone()
-    };
+    let all =
+        Begin { permit: Err(not_permitted()), quote: Err(not_priced()), ..charge(&key, 6, "a") };
+    let permitted = Begin { permit: Ok(()), ..all.clone() };
     let (cap, asked) = (usd(5), usd(6));
     let at_expiry = Refusal::KeyExpired { at: at(LIFE) };
     for (now, ask, refusal) in [
@@ -183,11 +159,7 @@ fn of_many_faults_the_first_in_the_order_of_checks_is_told() {
         (LIFE + 1, &permitted, at_expiry.clone()),
         (LIFE, &permitted, at_expiry),
         (LIFE - 1, &permitted, not_priced()),
-        (
-            LIFE - 1,
-            &charge(&key, 6, "a"),
-            Refusal::PerCallCapExceeded { cap, asked },
-        ),
+        (LIFE - 1, &charge(&key, 6, "a"), Refusal::PerCallCapExceeded { cap, asked }),
     ] {
         let mut copy = bench.clone();
         copy.now = now;
@@ -195,10 +167,7 @@ fn of_many_faults_the_first_in_the_order_of_checks_is_told() {
     }
     bench.now = LIFE;
     bench.revoke(&key);
-    let revoked = Refusal::KeyRevoked {
-        at: at(LIFE),
-        prior: None,
-    };
+    let revoked = Refusal::KeyRevoked { at: at(LIFE), prior: None };
     assert_eq!(bench.refused(&all), revoked);
 }
 
@@ -206,10 +175,7 @@ fn of_many_faults_the_first_in_the_order_of_checks_is_told() {
 fn one_call_may_cost_its_cap_and_no_more() {
     let mut bench = Bench::default();
     let key = bench.issue(Issue {
-        policy: Policy {
-            per_call_usd_cap: Some(usd(5)),
-            ..capped(100).policy
-        },
+        policy: Policy { per_call_usd_cap: Some(usd(5)), ..capped(100).policy },
         ..capped(100)
     });
     bench.hold(&charge(&key, 4, "less"));
@@ -224,10 +190,7 @@ fn a_call_that_only_holds_stand_in_the_way_of_is_refused_or_waits() {
     let (mut bench, key) = Bench::with_cap(10);
     let other = bench.hold(&charge(&key, 6, "other"));
     let (refuse, budget) = (charge(&key, 5, "a"), key.chain[0]);
-    let wait = Begin {
-        contention: Contention::Wait,
-        ..refuse.clone()
-    };
+    let wait = Begin { contention: Contention::Wait, ..refuse.clone() };
     assert_eq!(bench.refused(&refuse), Refusal::CapContended { budget });
     let calls = bench.ledger.rows().calls.len();
     assert_eq!(bench.begin(&wait), Begun::Contended { budget });
@@ -240,10 +203,7 @@ fn a_call_that_only_holds_stand_in_the_way_of_is_refused_or_waits() {
 fn a_call_does_not_wait_for_money_that_is_spent() {
     let (mut bench, key) = Bench::with_cap(10);
     bench.settle(&charge(&key, 6, "other"));
-    let wait = Begin {
-        contention: Contention::Wait,
-        ..charge(&key, 5, "a")
-    };
+    let wait = Begin { contention: Contention::Wait, ..charge(&key, 5, "a") };
     let refused = bench.refused(&wait);
     assert!(matches!(refused, Refusal::CapExhausted { .. }));
 }
@@ -271,10 +231,7 @@ fn of_two_contended_budgets_the_keys_own_is_waited_for() {
 #[test]
 fn a_new_window_begins_with_the_first_call_after_the_last_one() {
     let mut bench = Bench::default();
-    let key = bench.issue(Issue {
-        lives: span(48 * HOUR),
-        ..daily(10)
-    });
+    let key = bench.issue(Issue { lives: span(48 * HOUR), ..daily(10) });
     bench.settle(&charge(&key, 10, "first day"));
     bench.now = 24 * HOUR - 1;
     bench.refused(&charge(&key, 10, "still the first"));
@@ -292,17 +249,10 @@ fn an_executed_call_is_answered_from_the_store() {
     assert_eq!(state(&bench.finish(finish)), "settled");
     // A replay needs neither a price nor an unexpired key.
     bench.now = LIFE;
-    let begun = bench.begin(&Begin {
-        quote: Err(not_priced()),
-        ..ask
-    });
+    let begun = bench.begin(&Begin { quote: Err(not_priced()), ..ask });
     let (row, of) = (bench.last(), held.call);
-    let replay = Begun::Replay {
-        call: row.id,
-        of,
-        object_id: Some("ch_1".to_owned()),
-        remaining: usd(4),
-    };
+    let replay =
+        Begun::Replay { call: row.id, of, object_id: Some("ch_1".to_owned()), remaining: usd(4) };
     assert_eq!(begun, replay);
     assert_eq!(row.verdict, Verdict::Replayed { of });
     assert_eq!((row.attempt, &row.asked), (0, &Some(asked(6))));

@@ -86,10 +86,7 @@ pub(super) fn charge(key: &Arc<VaultKey>, amount: u64, idempotency: &str) -> Beg
             customer: None,
         },
         permit: Ok(()),
-        quote: Ok(Quote {
-            hold: usd(amount),
-            asked: Some(asked(amount)),
-        }),
+        quote: Ok(Quote { hold: usd(amount), asked: Some(asked(amount)) }),
         resend_within: Some(span(RESEND_WITHIN)),
         tagged: true,
         contention: Contention::Refuse,
@@ -105,10 +102,7 @@ pub(super) fn read(key: &Arc<VaultKey>) -> Begin {
 }
 
 pub(super) fn asked(amount: u64) -> Asked {
-    Asked {
-        amount,
-        currency: "usd".to_owned(),
-    }
+    Asked { amount, currency: "usd".to_owned() }
 }
 
 /// The answer of an attempt, as evidence of this.
@@ -229,10 +223,11 @@ impl Bench {
     /// Whether the ledger would need the call's price.
     pub(super) fn peek(&mut self, ask: &Begin) -> bool {
         let key = Arc::clone(&ask.key);
-        let binding = ask.request.idempotency_key.clone().map(|key| Binding {
-            vendor: ask.request.vendor.clone(),
-            key,
-        });
+        let binding = ask
+            .request
+            .idempotency_key
+            .clone()
+            .map(|key| Binding { vendor: ask.request.vendor.clone(), key });
         let Reply::Peeked(needs) = self.apply(Command::Peek(Box::new(Peek { key, binding })))
         else {
             panic!("not a reply to a peek");
@@ -242,10 +237,7 @@ impl Bench {
 
     pub(super) fn begin(&mut self, ask: &Begin) -> Begun {
         let call = CallId::from_number(self.fresh());
-        let command = Command::Begin(Box::new(Begin {
-            call,
-            ..ask.clone()
-        }));
+        let command = Command::Begin(Box::new(Begin { call, ..ask.clone() }));
         let Reply::Begun(begun) = self.apply(command) else {
             panic!("not a reply to a begin");
         };

@@ -22,10 +22,8 @@ fn each_finding_moves_the_money_of_the_whole_chain() {
         let child = bench.child(&parent, capped(10));
         let held = bench.doubt(&charge(&child, 6, "a"));
         bench.now = ABSENT_AFTER + 1;
-        let recorded = Ended::Recorded {
-            state: name,
-            chain: vec![child.chain[0], parent.chain[0]],
-        };
+        let recorded =
+            Ended::Recorded { state: name, chain: vec![child.chain[0], parent.chain[0]] };
         let found = looked_up(&bench, &held, event);
         assert_eq!(bench.conclude(found), recorded);
         for key in [&child, &parent] {
@@ -38,11 +36,7 @@ fn each_finding_moves_the_money_of_the_whole_chain() {
 fn absence_is_evidence_only_when_there_was_time_to_appear() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.doubt(&charge(&key, 6, "a"));
-    for (now, name) in [
-        (0, "ignored"),
-        (ABSENT_AFTER, "ignored"),
-        (ABSENT_AFTER + 1, "released"),
-    ] {
+    for (now, name) in [(0, "ignored"), (ABSENT_AFTER, "ignored"), (ABSENT_AFTER + 1, "released")] {
         bench.now = now;
         let absent = looked_up(&bench, &held, Event::Absent);
         assert_eq!(state(&bench.conclude(absent)), name, "{now}");
@@ -82,10 +76,7 @@ fn absence_of_an_earlier_attempt_is_no_evidence_and_all_else_is() {
         bench.doubt(&ask);
         let again = bench.doubt(&ask);
         bench.now = ABSENT_AFTER + 1;
-        let found = Conclude {
-            attempt,
-            ..looked_up(&bench, &again, event)
-        };
+        let found = Conclude { attempt, ..looked_up(&bench, &again, event) };
         let ended = bench.conclude(found);
         assert_eq!(state(&ended), name, "{attempt:?} {event:?}");
     }
@@ -103,11 +94,7 @@ fn only_a_call_in_doubt_is_concluded() {
         panic!("20 fits a cap of 10");
     };
     for call in [call, CallId::from_number(999)] {
-        let other = Conclude {
-            call,
-            attempt: None,
-            ..found.clone()
-        };
+        let other = Conclude { call, attempt: None, ..found.clone() };
         assert_eq!(bench.conclude(other), Ended::Ignored);
     }
     assert_eq!(bench.money(&key), [0, 0, 0]);
@@ -154,10 +141,7 @@ fn what_a_conclusion_does_not_say_stays_as_the_vendor_said_it() {
         request_id: Some("req_1".to_owned()),
         object_id: Some("ch_1".to_owned()),
     };
-    bench.finish(Finish {
-        answer: answer.clone(),
-        ..answered(&held, Event::Unknown)
-    });
+    bench.finish(Finish { answer: answer.clone(), ..answered(&held, Event::Unknown) });
     bench.conclude(looked_up(&bench, &held, Event::ResolvedSettled(usd(6))));
     assert_eq!(bench.call(held.call).answer, answer);
     assert_eq!(bench.ledger.answer(held.call), None);
@@ -165,10 +149,7 @@ fn what_a_conclusion_does_not_say_stays_as_the_vendor_said_it() {
 
 #[test]
 fn a_released_doubt_gives_its_idempotency_key_back_and_a_settled_one_keeps_it() {
-    for (event, again) in [
-        (Event::ResolvedReleased, true),
-        (Event::Found(usd(6)), false),
-    ] {
+    for (event, again) in [(Event::ResolvedReleased, true), (Event::Found(usd(6)), false)] {
         let (mut bench, key) = Bench::with_cap(20);
         let ask = charge(&key, 6, "a");
         let held = bench.doubt(&ask);

@@ -19,10 +19,8 @@ fn each_answer_moves_the_money_of_the_whole_chain() {
         let (mut bench, parent) = Bench::with_cap(10);
         let child = bench.child(&parent, capped(10));
         let held = bench.hold(&charge(&child, 6, "a"));
-        let recorded = Ended::Recorded {
-            state: name,
-            chain: vec![child.chain[0], parent.chain[0]],
-        };
+        let recorded =
+            Ended::Recorded { state: name, chain: vec![child.chain[0], parent.chain[0]] };
         assert_eq!(bench.finish(answered(&held, event)), recorded);
         assert_eq!(bench.call(held.call).life().unwrap().state.name(), name);
         for key in [&child, &parent] {
@@ -56,10 +54,7 @@ fn a_finished_calls_row_says_what_the_vendor_said_and_when() {
         ..answered(&held, Event::Executed(usd(4)))
     });
     let row = bench.call(held.call);
-    assert_eq!(
-        (row.sent_at, row.finished_at),
-        (Some(at(1)), Some(at(HOUR)))
-    );
+    assert_eq!((row.sent_at, row.finished_at), (Some(at(1)), Some(at(HOUR))));
     assert_eq!((&row.answer, row.cap_usage_after), (&answer, usd(7)));
 }
 
@@ -68,10 +63,7 @@ fn an_attempt_that_sent_nothing_keeps_when_an_earlier_one_did() {
     let (mut bench, key) = Bench::with_cap(10);
     let ask = charge(&key, 6, "a");
     let held = bench.hold(&ask);
-    bench.finish(Finish {
-        sent_at: Some(at(1)),
-        ..answered(&held, Event::Unknown)
-    });
+    bench.finish(Finish { sent_at: Some(at(1)), ..answered(&held, Event::Unknown) });
     let again = bench.hold(&ask);
     bench.finish(answered(&again, Event::NotExecuted));
     assert_eq!(bench.call(held.call).sent_at, Some(at(1)));
@@ -94,11 +86,7 @@ fn the_answer_of_another_attempt_or_call_changes_nothing() {
         (denied, 0),
         (CallId::from_number(999), 1),
     ] {
-        let other = Finish {
-            call,
-            attempt,
-            ..executed.clone()
-        };
+        let other = Finish { call, attempt, ..executed.clone() };
         assert_eq!(bench.finish(other), Ended::Ignored);
     }
     assert_eq!(bench.ledger.rows().budgets, before.budgets);
@@ -152,10 +140,7 @@ fn an_answer_without_a_body_to_keep_stores_none() {
 #[test]
 fn spending_is_booked_in_the_window_of_its_send() {
     let mut bench = Bench::default();
-    let key = bench.issue(Issue {
-        lives: span(48 * HOUR),
-        ..daily(10)
-    });
+    let key = bench.issue(Issue { lives: span(48 * HOUR), ..daily(10) });
     bench.now = 23 * HOUR;
     let held = bench.hold(&charge(&key, 6, "a"));
     bench.now = 25 * HOUR;

@@ -12,13 +12,7 @@ use crate::{
 };
 
 fn once(key: &str, issue: Issue) -> Issue {
-    Issue {
-        once: Some(IssueBinding {
-            issuer: "ak_1".to_owned(),
-            key: key.to_owned(),
-        }),
-        ..issue
-    }
+    Issue { once: Some(IssueBinding { issuer: "ak_1".to_owned(), key: key.to_owned() }), ..issue }
 }
 
 #[test]
@@ -55,31 +49,19 @@ fn a_childs_chain_is_its_own_budget_and_then_its_parents() {
     let own = grandchild.chain[0];
     assert_eq!(grandchild.chain, [own, child.chain[0], root.chain[0]]);
     assert_eq!(bench.budget(&grandchild).parent, Some(child.chain[0]));
-    assert_eq!(
-        bench.ledger.rows().chain(own),
-        Some(grandchild.chain.clone())
-    );
+    assert_eq!(bench.ledger.rows().chain(own), Some(grandchild.chain.clone()));
 }
 
 #[test]
 fn a_child_of_nobody_or_of_a_stopped_run_is_refused() {
     let (mut bench, parent) = Bench::with_cap(10);
     let stranger = KeyId::from_number(999);
-    let under = |parent| Issue {
-        parent: Some(parent),
-        ..capped(10)
-    };
+    let under = |parent| Issue { parent: Some(parent), ..capped(10) };
     let what = format!("vault key {stranger}");
-    assert_eq!(
-        bench.try_issue(under(stranger)),
-        Err(Refusal::NotFound { what })
-    );
+    assert_eq!(bench.try_issue(under(stranger)), Err(Refusal::NotFound { what }));
     bench.revoke(&parent);
     let (at, prior) = (at(0), None);
-    assert_eq!(
-        bench.try_issue(under(parent.id)),
-        Err(Refusal::KeyRevoked { at, prior })
-    );
+    assert_eq!(bench.try_issue(under(parent.id)), Err(Refusal::KeyRevoked { at, prior }));
     assert_eq!(bench.ledger.rows().keys.len(), 1);
 }
 
@@ -103,10 +85,7 @@ fn a_repeated_request_finds_what_it_made_and_its_money() {
 fn another_request_under_the_same_idempotency_key_is_refused() {
     let mut bench = Bench::default();
     bench.issue(once("a", capped(10)));
-    let other = Issue {
-        fingerprint: [9; 32],
-        ..once("a", capped(11))
-    };
+    let other = Issue { fingerprint: [9; 32], ..once("a", capped(11)) };
     assert_eq!(bench.try_issue(other), Err(Refusal::IdempotencyKeyReused));
 }
 
@@ -115,13 +94,9 @@ fn requests_without_or_with_other_idempotency_keys_are_requests_of_their_own() {
     let mut bench = Bench::default();
     let mut other_issuer = once("a", capped(10));
     other_issuer.once.as_mut().unwrap().issuer = "ak_2".to_owned();
-    for order in [
-        capped(10),
-        capped(10),
-        once("a", capped(10)),
-        once("b", capped(10)),
-        other_issuer,
-    ] {
+    for order in
+        [capped(10), capped(10), once("a", capped(10)), once("b", capped(10)), other_issuer]
+    {
         assert!(!bench.try_issue(order).unwrap().replayed);
     }
     assert_eq!(bench.ledger.rows().budgets.len(), 5);

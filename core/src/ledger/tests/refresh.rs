@@ -37,10 +37,7 @@ fn the_old_key_keeps_its_own_life_and_knows_its_successor() {
     let (mut bench, key) = Bench::with_cap(10);
     bench.now = HOUR;
     let successor = Some(bench.refresh(key.id, None).key.id);
-    let expected = VaultKey {
-        successor,
-        ..key.as_ref().clone()
-    };
+    let expected = VaultKey { successor, ..key.as_ref().clone() };
     assert_eq!(bench.ledger.rows().keys[&key.id], expected);
     bench.now = LIFE - 1;
     bench.hold(&charge(&key, 6, "a"));
@@ -68,10 +65,7 @@ fn while_the_last_successor_lives_it_is_found_again() {
     bench.now = 3 * HOUR;
     let third = bench.refresh(key.id, Some(HOUR));
     assert!(!third.replayed);
-    assert_eq!(
-        bench.ledger.rows().keys[&second].successor,
-        Some(third.key.id)
-    );
+    assert_eq!(bench.ledger.rows().keys[&second].successor, Some(third.key.id));
 }
 
 #[test]
@@ -96,14 +90,8 @@ fn a_stranger_and_a_stopped_run_are_not_refreshed() {
     let (mut bench, key) = Bench::with_cap(10);
     let stranger = KeyId::from_number(999);
     let what = format!("vault key {stranger}");
-    assert_eq!(
-        bench.try_refresh(stranger, None),
-        Err(Refusal::NotFound { what })
-    );
+    assert_eq!(bench.try_refresh(stranger, None), Err(Refusal::NotFound { what }));
     bench.revoke(&key);
     let (at, prior) = (at(0), None);
-    assert_eq!(
-        bench.try_refresh(key.id, None),
-        Err(Refusal::KeyRevoked { at, prior })
-    );
+    assert_eq!(bench.try_refresh(key.id, None), Err(Refusal::KeyRevoked { at, prior }));
 }

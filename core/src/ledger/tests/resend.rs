@@ -19,13 +19,7 @@ fn a_re_send_is_the_same_call_once_more() {
     let first = bench.doubt(&ask);
     bench.now = HOUR;
     let again = bench.hold(&ask);
-    assert_eq!(
-        again,
-        HeldCall {
-            attempt: 2,
-            ..first
-        }
-    );
+    assert_eq!(again, HeldCall { attempt: 2, ..first });
     let row = bench.call(again.call);
     assert_eq!((row.attempt, row.at, row.begun_at), (2, at(0), at(HOUR)));
     for key in [&parent, &child] {
@@ -37,17 +31,11 @@ fn a_re_send_is_the_same_call_once_more() {
 fn a_re_send_by_another_key_spends_from_the_budget_of_the_first() {
     let mut bench = Bench::default();
     let first = bench.issue(capped(10));
-    let second = bench.issue(Issue {
-        label: "another run".to_owned().try_into().unwrap(),
-        ..capped(7)
-    });
+    let second =
+        bench.issue(Issue { label: "another run".to_owned().try_into().unwrap(), ..capped(7) });
     let held = bench.doubt(&charge(&first, 6, "a"));
     let again = bench.hold(&charge(&second, 6, "a"));
-    let expected = HeldCall {
-        attempt: 2,
-        remaining: usd(7),
-        ..held
-    };
+    let expected = HeldCall { attempt: 2, remaining: usd(7), ..held };
     assert_eq!(again, expected);
     assert_eq!(bench.money(&second), [0, 0, 0]);
 }
@@ -56,10 +44,7 @@ fn a_re_send_by_another_key_spends_from_the_budget_of_the_first() {
 fn a_re_send_is_tagged_as_its_first_send_was() {
     let (mut bench, key) = Bench::with_cap(10);
     for (name, tagged) in [("tagged", true), ("not tagged", false)] {
-        let ask = |tagged| Begin {
-            tagged,
-            ..charge(&key, 5, name)
-        };
+        let ask = |tagged| Begin { tagged, ..charge(&key, 5, name) };
         let first = bench.doubt(&ask(tagged));
         assert_eq!(bench.hold(&ask(!tagged)).tag, first.tag, "{name}");
     }
@@ -68,10 +53,7 @@ fn a_re_send_is_tagged_as_its_first_send_was() {
 #[test]
 fn a_re_send_in_a_later_window_is_booked_there() {
     let mut bench = Bench::default();
-    let key = bench.issue(Issue {
-        lives: span(48 * HOUR),
-        ..daily(10)
-    });
+    let key = bench.issue(Issue { lives: span(48 * HOUR), ..daily(10) });
     bench.now = 23 * HOUR;
     let ask = charge(&key, 6, "a");
     bench.doubt(&ask);
@@ -87,17 +69,10 @@ fn a_call_is_sent_again_while_the_vendor_surely_knows_its_key() {
         (RESEND_WITHIN - 1, Some(RESEND_WITHIN), None),
         (RESEND_WITHIN, Some(RESEND_WITHIN), Some(UNKNOWN)),
         (RESEND_WITHIN + 1, Some(RESEND_WITHIN), Some(UNKNOWN)),
-        (
-            0,
-            None,
-            Some(Refusal::OutcomeUnknown { retry_helps: false }),
-        ),
+        (0, None, Some(Refusal::OutcomeUnknown { retry_helps: false })),
     ] {
         let (mut bench, key) = Bench::with_cap(10);
-        let ask = Begin {
-            resend_within: resend_within.map(span),
-            ..charge(&key, 6, "a")
-        };
+        let ask = Begin { resend_within: resend_within.map(span), ..charge(&key, 6, "a") };
         bench.doubt(&ask);
         bench.now = now;
         match refusal {
@@ -147,17 +122,8 @@ fn a_call_of_a_revoked_budget_is_not_sent_again_by_a_sibling() {
 #[test]
 fn a_re_send_must_fit_what_the_caps_allow_now() {
     let mut bench = Bench::default();
-    let parent = bench.issue(Issue {
-        lives: span(48 * HOUR),
-        ..daily(10)
-    });
-    let child = bench.child(
-        &parent,
-        Issue {
-            lives: span(48 * HOUR),
-            ..capped(100)
-        },
-    );
+    let parent = bench.issue(Issue { lives: span(48 * HOUR), ..daily(10) });
+    let child = bench.child(&parent, Issue { lives: span(48 * HOUR), ..capped(100) });
     bench.now = 23 * HOUR;
     let ask = charge(&child, 6, "a");
     bench.doubt(&ask);

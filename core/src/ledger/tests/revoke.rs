@@ -3,10 +3,7 @@
 use super::bench::{Bench, HOUR, answered, at, capped, charge, state, usd};
 use crate::{call::Event, ids::KeyId, refusal::Refusal};
 
-const STOPPED: Refusal = Refusal::KeyRevoked {
-    at: at(HOUR),
-    prior: None,
-};
+const STOPPED: Refusal = Refusal::KeyRevoked { at: at(HOUR), prior: None };
 
 #[test]
 fn every_key_on_the_budget_and_below_is_stopped_and_no_other() {

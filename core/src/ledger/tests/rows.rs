@@ -11,10 +11,7 @@ use crate::{
 };
 
 fn binding(key: &str) -> Binding {
-    Binding {
-        vendor: "stripe".to_owned(),
-        key: key.to_owned(),
-    }
+    Binding { vendor: "stripe".to_owned(), key: key.to_owned() }
 }
 
 /// One call in each state: what it is, whether it is open, whether it binds its idempotency key.

@@ -9,10 +9,7 @@ fn stripe() -> Definition {
 
 fn rule(method: Method, path: &str) -> String {
     let definition = stripe();
-    let endpoint = Endpoint {
-        method,
-        path: CanonicalPath::parse(path).unwrap(),
-    };
+    let endpoint = Endpoint { method, path: CanonicalPath::parse(path).unwrap() };
     match definition.rule(&endpoint) {
         Rule::Never => "never".into(),
         Rule::Priced(priced) => priced.endpoint.to_string(),
@@ -30,10 +27,7 @@ fn every_endpoint_is_priced_free_or_refused() {
     assert_eq!(rule(Method::Get, "/v1/apps/secrets/find"), "never");
     assert_eq!(rule(Method::Post, "/v1/payouts"), "unpriced");
     assert_eq!(rule(Method::Delete, "/v1/customers/cus_1"), "unpriced");
-    assert_eq!(
-        rule(Method::Post, "/v1/payment_intents/pi_1/confirm"),
-        "unpriced"
-    );
+    assert_eq!(rule(Method::Post, "/v1/payment_intents/pi_1/confirm"), "unpriced");
 }
 
 #[test]
@@ -48,9 +42,7 @@ fn a_definition_that_contradicts_itself_is_refused_with_the_reason() {
         ("window = \"24h\"", "window = \"24 hours\"", "span of time"),
         ("credential_to = ", "credentials_to = ", "unknown field"),
     ] {
-        let message = Definition::parse(&text.replace(from, to))
-            .unwrap_err()
-            .to_string();
+        let message = Definition::parse(&text.replace(from, to)).unwrap_err().to_string();
         assert!(message.contains(why), "{message}");
     }
 }
@@ -115,22 +107,13 @@ fn a_parameter_that_is_ours_is_not_the_callers_to_give() {
     let call = "POST /v1/charges";
     for (form, forged) in [
         ("metadata[keybrake_run]=x", Some("metadata[keybrake_run]")),
-        (
-            "amount=5&metadata[keybrake_call]=",
-            Some("metadata[keybrake_call]"),
-        ),
+        ("amount=5&metadata[keybrake_call]=", Some("metadata[keybrake_call]")),
         ("metadata[keybrake_new]=x", Some("metadata[keybrake_new]")),
         ("metadata[order]=keybrake_run", None),
         ("metadata[keybrake]=x", None),
         ("keybrake_run=x", None),
     ] {
-        let refused = forged.map(|name| Refusal::ParameterNotAllowed {
-            name: name.to_owned(),
-        });
-        assert_eq!(
-            permit(&[call], call, form),
-            refused.map_or(Ok(()), Err),
-            "{form}"
-        );
+        let refused = forged.map(|name| Refusal::ParameterNotAllowed { name: name.to_owned() });
+        assert_eq!(permit(&[call], call, form), refused.map_or(Ok(()), Err), "{form}");
     }
 }

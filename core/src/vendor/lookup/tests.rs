@@ -109,10 +109,7 @@ fn answers(searched: Value, listed: Value) -> impl Fn(&str) -> Value {
 }
 
 fn found(id: &str) -> Verdict {
-    Verdict::Found {
-        id: id.to_owned(),
-        path: format!("/v1/charges/{id}"),
-    }
+    Verdict::Found { id: id.to_owned(), path: format!("/v1/charges/{id}") }
 }
 
 fn list(kind: &str) -> String {
@@ -173,10 +170,7 @@ fn two_candidates_prove_nothing() {
     for (searched, listed) in [
         (whole(&[first.clone(), second]), whole(&[])),
         (whole(&[first]), whole(&[event("ours", "ch_2")])),
-        (
-            whole(&[]),
-            whole(&[event("ours", "ch_1"), event("ours", "ch_2")]),
-        ),
+        (whole(&[]), whole(&[event("ours", "ch_1"), event("ours", "ch_2")])),
     ] {
         let says = verdict(answers(searched.clone(), listed.clone()));
         assert_eq!(says, two, "{searched} {listed}");
@@ -277,10 +271,8 @@ fn an_id_that_can_not_stand_in_a_path_is_not_asked_for() {
 
 #[test]
 fn a_vendor_without_a_list_of_events_can_not_prove_absence() {
-    let text = STRIPE.replace(
-        r#"events = ["charge.succeeded", "charge.pending", "charge.failed"], "#,
-        "",
-    );
+    let text =
+        STRIPE.replace(r#"events = ["charge.succeeded", "charge.pending", "charge.failed"], "#, "");
     let definition = Definition::parse(&text).unwrap();
     let (asked, says) = read_all(&definition, &call(CHARGES), |_| whole(&[]));
     assert_eq!(asked, [SEARCH]);
@@ -305,10 +297,9 @@ fn lists_of_events_that_can_not_be_asked_for_prove_no_absence() {
 fn an_object_that_is_there_without_a_readable_id_is_not_absent() {
     let mut nameless = event("ours", "ch_1");
     nameless["data"]["object"]["id"] = Value::Null;
-    for (searched, listed) in [
-        (whole(&[]), whole(&[nameless])),
-        (whole(&[json!({ "id": 5 })]), whole(&[])),
-    ] {
+    for (searched, listed) in
+        [(whole(&[]), whole(&[nameless])), (whole(&[json!({ "id": 5 })]), whole(&[]))]
+    {
         let says = verdict(answers(searched.clone(), listed.clone()));
         let unclear = Verdict::Unclear { candidates: 0 };
         assert_eq!(says, unclear, "{searched} {listed}");
@@ -337,16 +328,9 @@ fn an_object_that_is_there_is_the_answer() {
         ("/v1/payment_intents", "canceled", 0),
         ("/v1/refunds", "failed", 0),
     ] {
-        let answer = Found {
-            event: Event::Found(cents(moved)),
-            status: 200,
-            answer: object(status),
-        };
-        assert_eq!(
-            means(path, &object(status)),
-            Some(answer),
-            "{path} {status}"
-        );
+        let answer =
+            Found { event: Event::Found(cents(moved)), status: 200, answer: object(status) };
+        assert_eq!(means(path, &object(status)), Some(answer), "{path} {status}");
     }
 }
 
@@ -359,11 +343,7 @@ fn a_declined_charge_reads_as_the_error_that_it_was() {
             "message": "Your card was declined.", kind: "ch_1",
         }})
     };
-    let declined = |answer| Found {
-        event: Event::Found(cents(0)),
-        status: 402,
-        answer,
-    };
+    let declined = |answer| Found { event: Event::Found(cents(0)), status: 402, answer };
     assert_eq!(means(CHARGES, &failed), Some(declined(error("charge"))));
     failed["object"] = Value::Null;
     assert_eq!(means(CHARGES, &failed), Some(declined(error("object"))));

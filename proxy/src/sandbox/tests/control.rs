@@ -25,9 +25,7 @@ async fn held_answers_are_executed_and_come_with_the_release() {
 #[tokio::test]
 async fn executed_lists_each_execution_with_its_money() {
     let vendor = start().await;
-    let intent = vendor
-        .post_as("k", INTENTS, &format!("{PAY}&metadata[a]=1"))
-        .await;
+    let intent = vendor.post_as("k", INTENTS, &format!("{PAY}&metadata[a]=1")).await;
     let answer = vendor.get("/sandbox/executed").await.json();
     assert_eq!(
         answer,
@@ -49,10 +47,7 @@ async fn requests_show_what_arrived_without_the_credential() {
     vendor.post_as("k", INTENTS, PAY).await;
     let answer = vendor.get("/sandbox/requests").await.json();
     assert_eq!(answer["received"], 1);
-    assert_eq!(
-        answer["by_endpoint"],
-        json!({"POST /v1/payment_intents": 1})
-    );
+    assert_eq!(answer["by_endpoint"], json!({"POST /v1/payment_intents": 1}));
     let last = &answer["last"][0];
     assert_eq!(last["body"], PAY);
     assert_eq!(last["headers"]["authorization"], "[redacted]");
@@ -84,11 +79,7 @@ async fn unknown_fields_in_orders_are_refused() {
 async fn orders_take_effect() {
     let vendor = start().await;
     let order = async |name: &str, body: &str| {
-        assert_eq!(
-            vendor.post(&format!("/sandbox/{name}"), body).await.status,
-            200,
-            "{name}"
-        );
+        assert_eq!(vendor.post(&format!("/sandbox/{name}"), body).await.status, 200, "{name}");
     };
     let before = vendor.sandbox.now();
     order("advance", r#"{"seconds":3600}"#).await;

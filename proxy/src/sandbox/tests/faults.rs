@@ -22,10 +22,7 @@ async fn a_lost_answer_was_executed_and_is_replayed_later() {
 
     vendor.sandbox.set_faults(Faults::default()).unwrap();
     let again = vendor.post_as("k", INTENTS, PAY).await;
-    assert_eq!(
-        (again.status, again.header("idempotent-replayed")),
-        (200, "true")
-    );
+    assert_eq!((again.status, again.header("idempotent-replayed")), (200, "true"));
     assert_eq!(vendor.total(), 1099);
 }
 

@@ -9,10 +9,7 @@ async fn a_key_replays_the_first_answer_and_executes_once() {
 
     assert_eq!(first.bytes, second.bytes);
     assert_eq!(first.header("original-request"), first.header("request-id"));
-    assert_eq!(
-        second.header("original-request"),
-        first.header("request-id")
-    );
+    assert_eq!(second.header("original-request"), first.header("request-id"));
     assert_ne!(second.header("request-id"), first.header("request-id"));
     assert_eq!(first.header("idempotent-replayed"), "");
     assert_eq!(second.header("idempotent-replayed"), "true");
@@ -34,9 +31,7 @@ async fn a_success_carries_stripes_headers() {
 async fn a_key_refuses_other_parameters_and_other_endpoints() {
     let vendor = start().await;
     vendor.post_as("k", INTENTS, PAY).await;
-    let parameters = vendor
-        .post_as("k", INTENTS, "amount=1100&currency=usd")
-        .await;
+    let parameters = vendor.post_as("k", INTENTS, "amount=1100&currency=usd").await;
     let endpoint = vendor.post_as("k", "/v1/charges", PAY).await;
 
     for (answer, words) in [(parameters, "same parameters"), (endpoint, "same endpoint")] {
@@ -49,17 +44,11 @@ async fn a_key_refuses_other_parameters_and_other_endpoints() {
 
 #[tokio::test]
 async fn a_key_in_use_conflicts_until_its_call_ends() {
-    let vendor = start_with(Settings {
-        latency: Duration::from_hours(1),
-        ..Settings::default()
-    })
-    .await;
+    let vendor =
+        start_with(Settings { latency: Duration::from_hours(1), ..Settings::default() }).await;
     let header = format!("Authorization: Bearer sk_test_sandbox\r\n{FORM}Idempotency-Key: k\r\n");
     let mut running = vendor.open("POST", INTENTS, &header, PAY).await;
-    until("the call arrives", || {
-        vendor.sandbox.requests().received == 1
-    })
-    .await;
+    until("the call arrives", || vendor.sandbox.requests().received == 1).await;
     let conflict = vendor.post_as("k", INTENTS, PAY).await;
     vendor.sandbox.set_latency(Duration::ZERO);
     let mut bytes = Vec::new();
@@ -68,28 +57,16 @@ async fn a_key_in_use_conflicts_until_its_call_ends() {
     assert_eq!(conflict.status, 409);
     assert_eq!(conflict.error("code"), "idempotency_key_in_use");
     assert_eq!(parse(&bytes).status, 200);
-    assert_eq!(
-        vendor
-            .post_as("k", INTENTS, PAY)
-            .await
-            .header("idempotent-replayed"),
-        "true"
-    );
+    assert_eq!(vendor.post_as("k", INTENTS, PAY).await.header("idempotent-replayed"), "true");
 }
 
 #[tokio::test]
 async fn a_call_ends_although_its_client_hung_up() {
-    let vendor = start_with(Settings {
-        latency: Duration::from_hours(1),
-        ..Settings::default()
-    })
-    .await;
+    let vendor =
+        start_with(Settings { latency: Duration::from_hours(1), ..Settings::default() }).await;
     let header = format!("Authorization: Bearer sk_test_sandbox\r\n{FORM}");
     let stream = vendor.open("POST", INTENTS, &header, PAY).await;
-    until("the call arrives", || {
-        vendor.sandbox.requests().received == 1
-    })
-    .await;
+    until("the call arrives", || vendor.sandbox.requests().received == 1).await;
     drop(stream);
     // A later request over a later connection: the first one's end has been seen by then.
     vendor.send_raw("POST", INTENTS, "", "").await.unwrap();
@@ -141,13 +118,7 @@ async fn a_key_has_at_most_255_characters() {
     let vendor = start().await;
     let longest = "k".repeat(255);
     assert_eq!(vendor.post_as(&longest, INTENTS, PAY).await.status, 200);
-    assert_eq!(
-        vendor
-            .post_as(&format!("{longest}k"), INTENTS, PAY)
-            .await
-            .status,
-        400
-    );
+    assert_eq!(vendor.post_as(&format!("{longest}k"), INTENTS, PAY).await.status, 400);
 }
 
 #[tokio::test]

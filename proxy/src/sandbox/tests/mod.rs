@@ -56,8 +56,7 @@ impl Answer {
     fn ids(&self) -> Vec<String> {
         let json = self.json();
         let rows = json["data"].as_array().unwrap().iter();
-        rows.map(|row| row["id"].as_str().unwrap().to_owned())
-            .collect()
+        rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
     }
 }
 
@@ -75,11 +74,7 @@ async fn start_with(settings: Settings) -> Vendor {
 
 /// A vendor at which one fault strikes every call.
 async fn start_faulty(faults: Faults) -> Vendor {
-    start_with(Settings {
-        faults,
-        ..Settings::default()
-    })
-    .await
+    start_with(Settings { faults, ..Settings::default() }).await
 }
 
 impl Vendor {
@@ -118,11 +113,7 @@ impl Vendor {
         let read = timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes));
         // A connection that is reset is lost as well.
         drop(read.await.expect("the sandbox answers or closes"));
-        if bytes.is_empty() {
-            None
-        } else {
-            Some(parse(&bytes))
-        }
+        if bytes.is_empty() { None } else { Some(parse(&bytes)) }
     }
 
     /// Sends a request and leaves the answer in the socket.
@@ -138,41 +129,22 @@ impl Vendor {
     }
 
     fn total(&self) -> u64 {
-        self.sandbox
-            .executed()
-            .total_minor
-            .get("usd")
-            .copied()
-            .unwrap_or(0)
+        self.sandbox.executed().total_minor.get("usd").copied().unwrap_or(0)
     }
 }
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
 fn parse(bytes: &[u8]) -> Answer {
-    let end = bytes
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .unwrap();
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
     let head = std::str::from_utf8(&bytes[..end]).unwrap();
     let mut lines = head.lines();
-    let status = lines
-        .next()
-        .unwrap()
-        .split(' ')
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let headers = lines.map(|line| {
         let (name, value) = line.split_once(": ").unwrap();
         (name.to_lowercase(), value.to_owned())
     });
-    Answer {
-        status,
-        headers: headers.collect(),
-        bytes: bytes[end + 4..].to_vec(),
-    }
+    Answer { status, headers: headers.collect(), bytes: bytes[end + 4..].to_vec() }
 }
 
 /// Waits until something is so, and fails where it is not so in time.

@@ -41,9 +41,7 @@ async fn a_declined_intent_exists_and_stays_committed() {
     let intent = answer.error("payment_intent");
     assert_eq!(intent["status"], "requires_payment_method");
     assert_eq!(intent["last_payment_error"]["code"], "card_declined");
-    let stored = vendor
-        .get(&format!("{INTENTS}/{}", intent["id"].as_str().unwrap()))
-        .await;
+    let stored = vendor.get(&format!("{INTENTS}/{}", intent["id"].as_str().unwrap())).await;
     assert_eq!(stored.json(), intent);
     assert_eq!(vendor.total(), 300);
 }
@@ -55,10 +53,7 @@ async fn a_declined_charge_exists_and_commits_nothing() {
     let answer = vendor.post("/v1/charges", body).await;
     assert_eq!(answer.status, 402);
     let id = answer.error("charge");
-    let charge = vendor
-        .get(&format!("/v1/charges/{}", id.as_str().unwrap()))
-        .await
-        .json();
+    let charge = vendor.get(&format!("/v1/charges/{}", id.as_str().unwrap())).await.json();
     assert_eq!(charge["status"], "failed");
     assert_eq!(charge["failure_code"], "card_declined");
     assert_eq!(vendor.total(), 0);
@@ -78,10 +73,7 @@ async fn a_canceled_intent_commits_nothing_and_the_high_water_remains() {
 #[tokio::test]
 async fn a_partial_capture_commits_what_was_captured() {
     let vendor = start().await;
-    let id = vendor
-        .post(INTENTS, &format!("{PAY}&capture_method=manual"))
-        .await
-        .id();
+    let id = vendor.post(INTENTS, &format!("{PAY}&capture_method=manual")).await.id();
     assert_eq!(vendor.total(), 1099);
     let path = format!("{INTENTS}/{id}/capture");
     let too_much = vendor.post(&path, "amount_to_capture=1100").await;
@@ -89,10 +81,7 @@ async fn a_partial_capture_commits_what_was_captured() {
     assert_eq!(too_much.error("code"), "amount_too_large");
     assert_eq!(captured.json()["amount_received"], 600);
     assert_eq!(vendor.total(), 600);
-    assert_eq!(
-        vendor.get("/v1/balance").await.json()["available"][0]["amount"],
-        600
-    );
+    assert_eq!(vendor.get("/v1/balance").await.json()["available"][0]["amount"], 600);
 }
 
 #[tokio::test]
@@ -102,14 +91,8 @@ async fn a_charge_may_be_captured_later_and_once() {
     let charge = vendor.post("/v1/charges", body).await;
     assert_eq!(charge.json()["captured"], false);
     let path = format!("/v1/charges/{}/capture", charge.id());
-    assert_eq!(
-        vendor.post(&path, "amount=200").await.json()["amount_captured"],
-        200
-    );
-    assert_eq!(
-        vendor.post(&path, "").await.error("code"),
-        "charge_already_captured"
-    );
+    assert_eq!(vendor.post(&path, "amount=200").await.json()["amount_captured"], 200);
+    assert_eq!(vendor.post(&path, "").await.error("code"), "charge_already_captured");
     assert_eq!(vendor.total(), 200);
 }
 
@@ -134,10 +117,7 @@ async fn refunds_never_exceed_what_is_left() {
         let body = format!("payment_intent={intent}{rest}");
         vendor.post("/v1/refunds", &body).await
     };
-    assert_eq!(
-        refund("&amount=1100").await.error("code"),
-        "amount_too_large"
-    );
+    assert_eq!(refund("&amount=1100").await.error("code"), "amount_too_large");
     assert_eq!(refund("&amount=1000").await.json()["status"], "succeeded");
     assert_eq!(refund("").await.json()["amount"], 99);
     assert_eq!(refund("").await.error("code"), "charge_already_refunded");
@@ -147,22 +127,14 @@ async fn refunds_never_exceed_what_is_left() {
 #[tokio::test]
 async fn an_update_changes_terms_only_while_the_intent_is_open() {
     let vendor = start().await;
-    let open = vendor
-        .post(INTENTS, "amount=300&currency=usd&metadata[a]=1")
-        .await
-        .id();
+    let open = vendor.post(INTENTS, "amount=300&currency=usd&metadata[a]=1").await.id();
     let path = format!("{INTENTS}/{open}");
-    let updated = vendor
-        .post(&path, "amount=800&metadata[b]=2&metadata[a]=")
-        .await
-        .json();
+    let updated = vendor.post(&path, "amount=800&metadata[b]=2&metadata[a]=").await.json();
     assert_eq!(updated["amount"], 800);
     assert_eq!(updated["metadata"], serde_json::json!({"b": "2"}));
     assert_eq!(vendor.total(), 800);
 
     let closed = vendor.post(INTENTS, PAY).await.id();
-    let refused = vendor
-        .post(&format!("{INTENTS}/{closed}"), "amount=800")
-        .await;
+    let refused = vendor.post(&format!("{INTENTS}/{closed}"), "amount=800").await;
     assert_eq!(refused.error("code"), "payment_intent_unexpected_state");
 }
