@@ -151,7 +151,11 @@ async fn an_operators_word_ends_a_doubt_with_who_and_why() {
     for name in ["a", "b"] {
         assert_eq!(rig.pay(&key, name, 100).await.code(), "outcome_unknown");
     }
-    let rows = rig.calls("state=in_doubt").await;
+    let rows = eventually("both are in doubt", || async {
+        let rows = rig.calls("state=in_doubt").await;
+        (rows.len() == 2).then_some(rows)
+    })
+    .await;
     let resolve = |row: &Value, body: Value| {
         read(
             rig.admin(
@@ -192,6 +196,27 @@ async fn a_client_that_hangs_up_cancels_nothing() {
     rig.sandbox.hold(false);
     row_in(&rig, &key, "settled").await;
     assert_eq!(rig.pay(&key, "k", 100).await.header("x-keybrake-replayed"), Some("true"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_hang_up_at_any_moment_leave_no_hold() {
+    let rig = Arc::new(Rig::start(Settings::default()).await);
+    let key = rig.issue(json!({"total_usd_cap": "1000"})).await;
+    let form = "amount=100&currency=usd&confirm=true&payment_method=pm_card_visa";
+    let hung_up = (0..300).map(|index| {
+        let call = rig.post(&key, "/v1/payment_intents", &format!("k-{index}"), form);
+        tokio::spawn(call.timeout(Duration::from_micros(200 * (index % 50))).send())
+    });
+    for call in hung_up.collect::<Vec<_>>() {
+        call.await.unwrap().ok();
+    }
+    let shown = eventually("no hold is left", || async {
+        let shown = rig.show(&key).await;
+        (shown["held_usd"] == json!("0.00") && shown["in_doubt_usd"] == json!("0.00"))
+            .then_some(shown)
+    })
+    .await;
+    assert_eq!(shown["spent_usd"], format!("{}.00", rig.vendor_total() / 100));
 }
 
 #[tokio::test(flavor = "multi_thread")]

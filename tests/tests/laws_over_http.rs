@@ -305,6 +305,20 @@ async fn law_7_many_refreshes_make_one_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn law_9_fail_closed() {
+    let rig = Rig::start(Settings::default()).await;
+    let key = rig.issue(json!({})).await;
+    // Somebody else holds the database: no commit gets through.
+    let other = rusqlite::Connection::open(rig.data.path().join("keybrake.sqlite3")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = rig.pay(&key, "k", 100).await;
+    assert_eq!((refused.status, refused.code()), (503, "ledger_unavailable"));
+    assert_eq!((refused.header("retry-after"), rig.vendor_requests()), (Some("1"), 0));
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(rig.pay(&key, "k", 100).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn law_10_every_call_has_a_row_and_no_row_has_a_secret() {
     let rig = Rig::start(Settings::default()).await;
     let key = rig.issue(json!({"total_usd_cap": "1"})).await;

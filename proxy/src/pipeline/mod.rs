@@ -8,7 +8,7 @@
 //!            Caller         Permit   Quoted   Begun    Exchange
 //! ```
 //!
-//! `forward` and `finish` run in a task of their own: a client that hangs up cancels neither.
+//! All from `quote` on runs in a task of its own: a client that hangs up cancels nothing of it.
 
 mod answer;
 mod authenticate;
@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use axum::{body::Body, extract::State};
 use http::{Request, Response};
+use keybrake_core::{ids::CallId, refusal::Refusal};
 use tokio::sync::oneshot;
 
 pub(crate) use answer::StoredAnswer;
@@ -40,20 +41,29 @@ pub async fn proxy(State(app): State<Arc<App>>, request: Request<Body>) -> Respo
     };
     let call = app.new_call();
     let permit = permit::permit(&app, caller, parts, body).await;
+    let (sender, answer) = oneshot::channel();
+    app.tasks.spawn(make_call(Arc::clone(&app), permit, call, sender));
+    answer.await.unwrap_or_else(|_| refuse(&Refusal::LedgerUnavailable, Some(call)))
+}
+
+/// All that must go on although the client hangs up: a call that is begun is also ended.
+async fn make_call(
+    app: Arc<App>,
+    permit: permit::Permit,
+    call: CallId,
+    sender: oneshot::Sender<Response<Body>>,
+) {
     let ticket = app.in_flight.enter(call);
     let quoted = quote::quote(&app, permit, call, &ticket).await;
-    let held = match begin::begin(&app, quoted, call, &ticket).await {
-        Decision::Held(held) => held,
-        Decision::Answered(answer) => return answer,
-    };
-    let (sender, answer) = oneshot::channel();
-    let app_of_task = Arc::clone(&app);
-    app.tasks.spawn(async move {
-        let exchange = forward::forward(&app_of_task, held).await;
-        drop(ticket);
-        finish::finish(&app_of_task, exchange, sender).await;
-    });
-    answer
-        .await
-        .unwrap_or_else(|_| refuse(&keybrake_core::refusal::Refusal::LedgerUnavailable, Some(call)))
+    match begin::begin(&app, quoted, call, &ticket).await {
+        Decision::Answered(answer) => {
+            // A client that hung up does not hear it.
+            sender.send(answer).ok();
+        }
+        Decision::Held(held) => {
+            let exchange = forward::forward(&app, held).await;
+            drop(ticket);
+            finish::finish(&app, exchange, sender).await;
+        }
+    }
 }
