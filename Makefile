@@ -10,7 +10,6 @@ demo:
 
 ## Install what the tests need under target/, and run them all.
 test: tools
-	$(CARGO) build --locked --package keybrake
 	$(CARGO) test --locked --workspace --no-fail-fast -- --include-ignored
 
 tools:

@@ -20,12 +20,15 @@ use keybrake_core::{
 
 use crate::outside::Clock;
 
+/// How long a connection to a vendor may take to be made.
+pub const CONNECT_WITHIN: Duration = Duration::from_millis(800);
 /// How long after its begin a call may put its first byte on the wire.
 pub const SEND_WITHIN: Duration = Duration::from_secs(1);
 
 const SHUT: u8 = 0;
 const OPENED: u8 = 1;
 const GIVEN_UP: u8 = 2;
+const OPENED_EARLY: u8 = 3;
 
 /// What stands in front of one request's first byte.
 #[derive(Debug)]
@@ -60,16 +63,31 @@ impl Gate {
         opened.unwrap_or_else(|state| state) != GIVEN_UP
     }
 
+    /// Lets a request pass that has no body whose first byte could ask: while a connection can
+    /// still be made in time. Until the deadline its first byte may go out at any moment.
+    pub fn open_early(&self) -> bool {
+        if Instant::now() + CONNECT_WITHIN >= self.send_by {
+            return !self.give_up();
+        }
+        let opened =
+            self.state.compare_exchange(SHUT, OPENED_EARLY, Ordering::AcqRel, Ordering::Acquire);
+        if opened.is_ok() {
+            self.sent_at.store(self.clock.now().as_micros(), Ordering::Release);
+        }
+        opened.is_ok()
+    }
+
     /// Shuts the gate for good. Says whether it never opened.
     pub fn give_up(&self) -> bool {
         let shut = self.state.compare_exchange(SHUT, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire);
-        shut.unwrap_or_else(|state| state) != OPENED
+        !matches!(shut.unwrap_or_else(|state| state), OPENED | OPENED_EARLY)
     }
 
     /// Whether the first byte may still go out, but did not yet.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.state.load(Ordering::Acquire) == SHUT && Instant::now() < self.send_by
+        matches!(self.state.load(Ordering::Acquire), SHUT | OPENED_EARLY)
+            && Instant::now() < self.send_by
     }
 
     /// When the gate shuts by itself.
@@ -177,7 +195,15 @@ mod tests {
         let late = gate(SEND_WITHIN);
         assert!(!late.open() && late.give_up() && late.sent_at().is_none());
         let given_up = gate(Duration::ZERO);
-        assert!(given_up.give_up() && !given_up.open());
+        assert!(given_up.give_up() && !given_up.open() && !given_up.open_early());
+    }
+
+    #[test]
+    fn a_gate_that_opened_early_is_pending_until_its_deadline() {
+        let early = gate(Duration::ZERO);
+        assert!(early.open_early() && early.is_pending() && !early.give_up());
+        assert!(early.sent_at().is_some());
+        assert!(!gate(SEND_WITHIN - CONNECT_WITHIN).open_early());
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -17,13 +17,14 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use tower_service::Service;
 
-use crate::gate::{Gate, SEND_WITHIN};
+use crate::gate::{CONNECT_WITHIN, Gate};
 
 /// A pooled client for all vendors.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, GatedBody>,
+    client: Client<InTime<HttpsConnector<HttpConnector>>, GatedBody>,
 }
 
 /// Why there is no answer.
@@ -45,7 +46,6 @@ impl Upstream {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(SEND_WITHIN));
         let tls = HttpsConnectorBuilder::new()
             .with_native_roots()?
             .https_or_http()
@@ -54,7 +54,7 @@ impl Upstream {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
-            .build(tls);
+            .build(InTime(tls));
         Ok(Self { client })
     }
 
@@ -65,6 +65,10 @@ impl Upstream {
         timeout: Duration,
     ) -> Result<Response<Incoming>, NoAnswer> {
         let gate = Arc::clone(&request.body().gate);
+        // HTTP/1 never asks an empty body for its first byte.
+        if request.body().is_empty() && !gate.open_early() {
+            return Err(NoAnswer::NotSent);
+        }
         let answer = self.client.request(request);
         let not_in_time = tokio::time::sleep_until(gate.send_by().into());
         tokio::pin!(answer, not_in_time);
@@ -83,8 +87,31 @@ impl Upstream {
         };
         answered.map_err(|error| {
             tracing::debug!(%error, "no answer from the vendor");
-            if gate.give_up() { NoAnswer::NotSent } else { NoAnswer::Lost }
+            if gate.give_up() || error.is_connect() { NoAnswer::NotSent } else { NoAnswer::Lost }
         })
+    }
+}
+
+/// A connector whose connections are made in time, TLS included, or not at all.
+#[derive(Clone, Debug)]
+struct InTime<C>(C);
+
+impl<C> Service<Uri> for InTime<C>
+where
+    C: Service<Uri, Error = Box<dyn std::error::Error + Send + Sync>>,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = C::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, C::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = tokio::time::timeout(CONNECT_WITHIN, self.0.call(uri));
+        Box::pin(async move { connecting.await? })
     }
 }
 
@@ -132,6 +159,10 @@ impl GatedBody {
     #[must_use]
     pub const fn new(data: Bytes, gate: Arc<Gate>) -> Self {
         Self { gate, data: Some(data), asked: false }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.data.as_ref().is_none_or(Bytes::is_empty)
     }
 }
 
@@ -183,7 +214,8 @@ mod tests {
         gate: Arc<Gate>,
     ) -> (Result<u16, NoAnswer>, String) {
         let vendor = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}/v1/x", vendor.local_addr().unwrap());
+        let address = vendor.local_addr().unwrap();
+        let uri = format!("http://{address}/v1/x");
         let served = tokio::spawn(async move {
             let (mut socket, _) = vendor.accept().await.unwrap();
             let mut seen = vec![0; 4_096];
@@ -198,6 +230,8 @@ mod tests {
         let answer = upstream.send(request, Duration::from_secs(5)).await;
         let status = answer.map(|answer| answer.status().as_u16());
         drop(upstream);
+        // Where nobody connected, the vendor still waits for somebody.
+        drop(tokio::net::TcpStream::connect(address).await);
         (status, served.await.unwrap())
     }
 

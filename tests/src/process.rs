@@ -25,7 +25,8 @@ pub fn binary() -> &'static Path {
         let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
         let is_release = profile.file_name().is_some_and(|name| name == "release");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "keybrake"]);
+        // As a whole, so that what the tests were built with is not built again with fewer features.
+        build.args(["build", "--quiet", "--workspace", "--bin", "keybrake"]);
         if is_release {
             build.arg("--release");
         }
