@@ -203,7 +203,7 @@ mod tests {
         let early = gate(Duration::ZERO);
         assert!(early.open_early() && early.is_pending() && !early.give_up());
         assert!(early.sent_at().is_some());
-        assert!(!gate(SEND_WITHIN - CONNECT_WITHIN).open_early());
+        assert!(!gate(SEND_WITHIN.checked_sub(CONNECT_WITHIN).unwrap()).open_early());
     }
 
     #[tokio::test]
