@@ -70,7 +70,7 @@ async fn paths_with_two_readings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn amounts_that_are_no_plain_amounts() {
+async fn law_8_default_deny_of_amounts_that_are_no_plain_amounts() {
     let (rig, key) = rig().await;
     for (form, code) in [
         ("amount=-5&currency=usd", "invalid_amount"),
@@ -120,7 +120,7 @@ async fn amounts_that_are_no_plain_amounts() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::too_many_lines, reason = "one table of cases")]
-async fn requests_outside_what_is_proxied() {
+async fn law_8_default_deny_of_requests_outside_what_is_proxied() {
     let (rig, key) = rig().await;
     let post = |path: &str| {
         rig.http

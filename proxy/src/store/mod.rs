@@ -1,10 +1,13 @@
 //! Where the ledger's rows are kept: one SQLite database, written by one thread.
 //!
-//! [`sqlite`] opens it and applies batches, `rows` maps rows to columns, [`writer`] gathers the
-//! commands that arrive while a batch commits, and [`reader`] answers questions beside it.
+//! [`sqlite`] opens it and applies batches: `load` reads their rows, `save` writes what changed,
+//! `rows` maps rows to columns. [`writer`] gathers the commands that arrive while a batch commits,
+//! and [`reader`] answers questions beside it.
 
+mod load;
 pub mod reader;
 mod rows;
+mod save;
 pub mod sqlite;
 pub mod writer;
 

@@ -14,10 +14,7 @@ use keybrake_core::{
 };
 use rusqlite::{Connection, OptionalExtension, params_from_iter, types::Value};
 
-use super::{
-    StoreError, rows,
-    sqlite::{self, SqliteStore},
-};
+use super::{StoreError, load, rows, sqlite::SqliteStore};
 
 /// Connections that only read.
 #[derive(Debug)]
@@ -74,12 +71,12 @@ impl Readers {
 
     /// The vault key with this token.
     pub fn key_by_token(&self, hash: &TokenHash) -> Result<Option<VaultKey>, StoreError> {
-        self.ask(|connection| sqlite::key_by_token(connection, hash.as_bytes()))
+        self.ask(|connection| load::key_by_token(connection, hash.as_bytes()))
     }
 
     /// A vault key, with its budgets among the rows.
     pub fn key_by_id(&self, id: KeyId) -> Result<Option<(VaultKey, Rows)>, StoreError> {
-        self.ask(|connection| sqlite::key_by_id(connection, id))
+        self.ask(|connection| load::key_by_id(connection, id))
     }
 
     /// Vault keys with their own budgets, the newest first.
@@ -96,7 +93,7 @@ impl Readers {
             let ids = statement.query_map((label, limit), |row| row.get(0))?;
             let mut keys = Vec::new();
             for id in ids.collect::<Result<Vec<i64>, _>>()? {
-                let found = sqlite::key_by_id(connection, KeyId::from_number(id))?;
+                let found = load::key_by_id(connection, KeyId::from_number(id))?;
                 keys.extend(found.and_then(|(key, rows)| {
                     let budget = rows.budgets.get(&key.budget()?)?.clone();
                     Some((key, budget))

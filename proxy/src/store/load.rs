@@ -1,0 +1,210 @@
+//! Reading the rows that a command touches, each once.
+
+use keybrake_core::{
+    ids::{BudgetId, CallId, KeyId},
+    ledger::{
+        Command,
+        rows::{Binding, IssueBinding, IssuedOnce, Rows, VaultKey},
+    },
+    time::Timestamp,
+};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{StoreError, rows};
+
+pub(super) fn read_clock(connection: &Connection) -> Result<Timestamp, StoreError> {
+    let clock = connection
+        .prepare_cached("SELECT value FROM meta WHERE name = 'clock'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(Timestamp::from_micros(clock.unwrap_or(0)))
+}
+
+/// Loads the rows that a command touches.
+pub(super) fn load(
+    connection: &Connection,
+    rows: &mut Rows,
+    command: &Command,
+) -> Result<(), StoreError> {
+    match command {
+        Command::Issue(issue) => {
+            if let Some(once) = &issue.once {
+                load_issued(connection, rows, once)?;
+            }
+            issue.parent.map_or(Ok(()), |parent| load_key(connection, rows, parent))
+        }
+        Command::Refresh(refresh) => load_key(connection, rows, refresh.key),
+        Command::Revoke(key) => {
+            load_key(connection, rows, *key)?;
+            load_open_calls(connection, rows)
+        }
+        Command::Peek(peek) => {
+            load_chains(connection, rows, &peek.key.chain)?;
+            peek.binding.as_ref().map_or(Ok(()), |binding| load_bound(connection, rows, binding))
+        }
+        Command::Begin(begin) => {
+            load_chains(connection, rows, &begin.key.chain)?;
+            let Some(key) = begin.request.idempotency_key.clone() else {
+                return Ok(());
+            };
+            load_bound(connection, rows, &Binding { vendor: begin.request.vendor.clone(), key })
+        }
+        Command::Finish(finish) => load_call(connection, rows, finish.call),
+        Command::Conclude(conclude) => load_call(connection, rows, conclude.call),
+        Command::Recover => load_open_calls(connection, rows),
+    }
+}
+
+fn load_chains(
+    connection: &Connection,
+    rows: &mut Rows,
+    chain: &[BudgetId],
+) -> Result<(), StoreError> {
+    chain.iter().try_for_each(|budget| load_chain(connection, rows, *budget))
+}
+
+/// Loads a budget and its ancestors.
+pub(super) fn load_chain(
+    connection: &Connection,
+    rows: &mut Rows,
+    budget: BudgetId,
+) -> Result<(), StoreError> {
+    let mut next = Some(budget);
+    while let Some(id) = next.filter(|id| !rows.budgets.contains_key(id)) {
+        let sql = ["SELECT ", rows::BUDGET, " FROM budgets WHERE id = ?1"].concat();
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut found = statement.query([id.number()])?;
+        let Some(row) = found.next()? else {
+            return Ok(());
+        };
+        let budget = rows::budget(row)?;
+        next = budget.parent;
+        rows.budgets.insert(id, budget);
+    }
+    Ok(())
+}
+
+/// Loads a vault key with its budgets, and the keys that refreshes made of it.
+pub(super) fn load_key(
+    connection: &Connection,
+    rows: &mut Rows,
+    key: KeyId,
+) -> Result<(), StoreError> {
+    let mut next = Some(key);
+    while let Some(id) = next.filter(|id| !rows.keys.contains_key(id)) {
+        let sql = ["SELECT ", rows::VAULT_KEY, " FROM vault_keys k WHERE k.id = ?1"].concat();
+        let Some(key) = read_key(connection, rows, &sql, [id.number()])? else {
+            return Ok(());
+        };
+        next = key.successor;
+        rows.keys.insert(id, key);
+    }
+    Ok(())
+}
+
+fn read_key(
+    connection: &Connection,
+    rows: &mut Rows,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> Result<Option<VaultKey>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query(params)?;
+    let Some(row) = found.next()? else {
+        return Ok(None);
+    };
+    let mut key = rows::vault_key(row)?;
+    let own = key.budget().ok_or(StoreError::Unreadable("a key has no budget"))?;
+    load_chain(connection, rows, own)?;
+    key.chain = rows.chain(own).ok_or(StoreError::Unreadable("a budget is missing"))?;
+    Ok(Some(key))
+}
+
+/// The vault key with this token, read beside the writer.
+pub(super) fn key_by_token(
+    connection: &Connection,
+    hash: &[u8; 32],
+) -> Result<Option<VaultKey>, StoreError> {
+    let mut rows = Rows::new(Timestamp::from_micros(0));
+    let sql = ["SELECT ", rows::VAULT_KEY, " FROM vault_keys k WHERE k.token_hash = ?1"].concat();
+    read_key(connection, &mut rows, &sql, [&hash[..]])
+}
+
+/// A vault key with its budget, read beside the writer.
+pub(super) fn key_by_id(
+    connection: &Connection,
+    id: KeyId,
+) -> Result<Option<(VaultKey, Rows)>, StoreError> {
+    let mut rows = Rows::new(read_clock(connection)?);
+    load_key(connection, &mut rows, id)?;
+    Ok(rows.keys.get(&id).cloned().map(|key| (key, rows)))
+}
+
+pub(super) fn load_call(
+    connection: &Connection,
+    rows: &mut Rows,
+    id: CallId,
+) -> Result<(), StoreError> {
+    if rows.calls.contains_key(&id) {
+        return Ok(());
+    }
+    let sql = [
+        "SELECT ",
+        rows::CALL,
+        " FROM calls c JOIN vault_keys k ON k.id = c.vault_key WHERE c.id = ?1",
+    ]
+    .concat();
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query([id.number()])?;
+    let Some(row) = found.next()? else {
+        return Ok(());
+    };
+    let call = rows::call(row)?;
+    load_chain(connection, rows, call.budget)?;
+    rows.load_call(call);
+    Ok(())
+}
+
+/// Loads the call that an idempotency key is bound to, unless the batch has it already.
+fn load_bound(
+    connection: &Connection,
+    rows: &mut Rows,
+    binding: &Binding,
+) -> Result<(), StoreError> {
+    let id = connection
+        .prepare_cached(
+            "SELECT id FROM calls WHERE binding = ?1 AND vendor = ?2 AND idempotency_key = ?3",
+        )?
+        .query_row(params![rows::binding_hash(binding), binding.vendor, binding.key], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    id.map_or(Ok(()), |id| load_call(connection, rows, CallId::from_number(id)))
+}
+
+/// Loads every call that is in flight or in doubt, with its budgets.
+fn load_open_calls(connection: &Connection, rows: &mut Rows) -> Result<(), StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT id FROM calls WHERE state IN ('held', 'in_doubt')")?;
+    let ids: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    ids.into_iter().try_for_each(|id| load_call(connection, rows, CallId::from_number(id)))
+}
+
+pub(super) fn load_issued(
+    connection: &Connection,
+    rows: &mut Rows,
+    once: &IssueBinding,
+) -> Result<(), StoreError> {
+    let found: Option<(Vec<u8>, i64)> = connection
+        .prepare_cached("SELECT fingerprint, vault_key FROM issued WHERE issuer = ?1 AND key = ?2")?
+        .query_row(params![once.issuer, once.key], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((fingerprint, key)) = found else {
+        return Ok(());
+    };
+    let fingerprint =
+        fingerprint.try_into().map_err(|_| StoreError::Unreadable("a fingerprint is not one"))?;
+    let key = KeyId::from_number(key);
+    rows.issued.insert(once.clone(), IssuedOnce { fingerprint, key });
+    load_key(connection, rows, key)
+}
