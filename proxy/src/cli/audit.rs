@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{client::Server, print, table, talk};
+use super::{client::Common, print, table, talk};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -19,15 +19,6 @@ pub(super) enum Command {
     },
     /// End a call's doubt by your word, after looking at the vendor.
     Resolve(ResolveOptions),
-}
-
-#[derive(Args)]
-pub(super) struct Common {
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
 }
 
 #[derive(Args)]

@@ -25,6 +25,16 @@ pub(super) struct Server {
     url: String,
 }
 
+/// What every command takes that asks the server.
+#[derive(Args)]
+pub(super) struct Common {
+    /// As JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
 /// A client with the admin's API key.
 pub(super) struct Client {
     url: String,

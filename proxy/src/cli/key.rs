@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{client::Server, print, table};
+use super::{client::Common, print, table};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -30,15 +30,6 @@ pub(super) enum Command {
     },
     /// Stop a run: revoke the key's budget and everything on it, for good.
     Revoke(One),
-}
-
-#[derive(Args)]
-pub(super) struct Common {
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
 }
 
 #[derive(Args)]
