@@ -6,7 +6,7 @@ CARGO ?= cargo
 
 ## See it work: 200 charges against a $50 cap, at a vendor that loses answers.
 demo:
-	$(CARGO) run --quiet --release --locked --package keybrake -- demo $(ARGS)
+	$(CARGO) run --release --locked --package keybrake -- demo $(ARGS)
 
 ## Install what the tests need under target/, and run them all.
 test: tools

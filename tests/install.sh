@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests of the real SDKs and of real processes need, as `make test` does first:
-# Debian's strace, nginx and wrk, and under target/test-tools a Python environment and npm packages
+# Debian's jq, script, strace, nginx and wrk, and under target/test-tools a Python environment and npm packages
 # at the versions that tests/sdk pins. Done before, it only looks. It fails loudly, never skips.
 set -euo pipefail
 
@@ -20,7 +20,7 @@ say() {
 # Names the Debian packages whose program is not there. Servers stand outside a user's path.
 missing_packages() {
   local pair path="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
-  for pair in strace:strace nginx:nginx-light wrk:wrk; do
+  for pair in jq:jq script:bsdutils strace:strace nginx:nginx-light wrk:wrk; do
     PATH="$path" command -v "${pair%%:*}" >/dev/null || printf '%s\n' "${pair##*:}"
   done
 }
@@ -70,7 +70,7 @@ install_python() {
   python3 -m venv "$tools/python" || fail "python3 could not make a virtual environment"
   "$tools/python/bin/python" -m pip install --quiet --disable-pip-version-check \
     --requirement "$pins/requirements.txt" >&2 || fail "pip could not install tests/sdk/requirements.txt"
-  "$tools/python/bin/python" -c 'import stripe, localstripe.server' || fail "the Python packages do not load"
+  "$tools/python/bin/python" -c 'import prometheus_client, schemathesis, stripe, localstripe.server' || fail "the Python packages do not load"
   printf '%s\n' "$wanted" >"$stamp"
 }
 

@@ -12,11 +12,12 @@ use crate::{ids::BudgetId, money::MicroUsd, refusal::CapKind, time::Timestamp};
 /// The length of a daily window.
 pub const WINDOW: Duration = Duration::from_hours(24);
 
-/// At least one cap.
+/// At least one cap in dollars, and how many calls may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
     daily: Option<MicroUsd>,
     total: Option<MicroUsd>,
+    max_calls: Option<u32>,
 }
 
 impl Caps {
@@ -25,7 +26,26 @@ impl Caps {
     pub fn new(daily: Option<MicroUsd>, total: Option<MicroUsd>) -> Option<Self> {
         let is_zero = |cap: Option<MicroUsd>| cap == Some(MicroUsd::ZERO);
         let none = daily.is_none() && total.is_none();
-        (!none && !is_zero(daily) && !is_zero(total)).then_some(Self { daily, total })
+        let caps = Self { daily, total, max_calls: None };
+        (!none && !is_zero(daily) && !is_zero(total)).then_some(caps)
+    }
+
+    /// The caps of what must never spend: nothing, and no call.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self { daily: None, total: Some(MicroUsd::ZERO), max_calls: Some(0) }
+    }
+
+    /// The same caps with at most so many calls.
+    #[must_use]
+    pub const fn with_max_calls(self, max_calls: Option<u32>) -> Self {
+        Self { max_calls, ..self }
+    }
+
+    /// The same caps, with this total where there is none.
+    #[must_use]
+    pub fn with_total_up_to(self, largest: MicroUsd) -> Self {
+        Self { total: self.total.or(Some(largest)), ..self }
     }
 
     /// The cap per 24 hours from issue.
@@ -38,6 +58,12 @@ impl Caps {
     #[must_use]
     pub const fn total(self) -> Option<MicroUsd> {
         self.total
+    }
+
+    /// How many calls may be made, whatever became of them.
+    #[must_use]
+    pub const fn max_calls(self) -> Option<u32> {
+        self.max_calls
     }
 }
 
@@ -85,6 +111,8 @@ pub struct Budget {
     pub in_doubt: MicroUsd,
     /// Set aside for calls in flight.
     pub held: MicroUsd,
+    /// How many calls were made, whatever became of them.
+    pub calls: u32,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
@@ -104,6 +132,7 @@ impl Budget {
             total_spent: zero,
             in_doubt: zero,
             held: zero,
+            calls: 0,
             revoked_at: None,
         }
     }
@@ -156,6 +185,17 @@ impl Budget {
         let contended =
             self.limits().any(|(_, cap, spent)| passes(spent.checked_add(self.held), cap));
         if contended { Room::Contended } else { Room::Fits }
+    }
+
+    /// Whether as many calls were made as may be.
+    #[must_use]
+    pub fn calls_exhausted(&self) -> Option<u32> {
+        self.caps.max_calls.filter(|max| self.calls >= *max)
+    }
+
+    /// Counts a call.
+    pub const fn count_call(&mut self) {
+        self.calls = self.calls.saturating_add(1);
     }
 
     /// What is left of the tighter cap, with holds taken off.
@@ -232,6 +272,37 @@ mod tests {
         assert_eq!(Caps::new(Some(usd(1)), Some(MicroUsd::ZERO)), None);
         let caps = Caps::new(Some(usd(1)), Some(usd(2))).unwrap();
         assert_eq!((caps.daily(), caps.total()), (Some(usd(1)), Some(usd(2))));
+    }
+
+    #[test]
+    fn more_limits_leave_the_other_caps_as_they_were() {
+        let caps = Caps::new(Some(usd(1)), None).unwrap();
+        assert_eq!(caps.max_calls(), None);
+        let counted = caps.with_max_calls(Some(3));
+        assert_eq!((counted.max_calls(), counted.daily()), (Some(3), Some(usd(1))));
+        assert_eq!(counted.with_total_up_to(usd(5)).total(), Some(usd(5)));
+        assert_eq!(counted.with_total_up_to(usd(5)).max_calls(), Some(3));
+        let smaller = Caps::new(None, Some(usd(2))).unwrap();
+        assert_eq!(smaller.with_total_up_to(usd(5)), smaller);
+        let nothing = Caps::nothing();
+        assert_eq!(
+            (nothing.daily(), nothing.total(), nothing.max_calls()),
+            (None, Some(MicroUsd::ZERO), Some(0))
+        );
+    }
+
+    #[test]
+    fn calls_are_exhausted_when_as_many_were_made_and_never_without_a_limit() {
+        let mut budget = budget(None, Some(5));
+        budget.count_call();
+        assert_eq!((budget.calls, budget.calls_exhausted()), (1, None));
+        for (max, exhausted) in [(2, None), (1, Some(1)), (0, Some(0))] {
+            budget.caps = budget.caps.with_max_calls(Some(max));
+            assert_eq!(budget.calls_exhausted(), exhausted);
+        }
+        budget.calls = u32::MAX;
+        budget.count_call();
+        assert_eq!(budget.calls, u32::MAX);
     }
 
     #[test]

@@ -49,6 +49,27 @@ pub struct Life {
     pub is_read: bool,
 }
 
+/// What came back for an attempt, as evidence about the money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The vendor's answer says that it executed the call, for this much.
+    Executed(MicroUsd),
+    /// The vendor was not reached, or refused before processing.
+    NotExecuted,
+    /// Neither is known.
+    Unknown,
+}
+
+impl From<Evidence> for Event {
+    fn from(evidence: Evidence) -> Self {
+        match evidence {
+            Evidence::Executed(amount) => Self::Executed(amount),
+            Evidence::NotExecuted => Self::NotExecuted,
+            Evidence::Unknown => Self::Unknown,
+        }
+    }
+}
+
 /// What happened to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -6,6 +6,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Crockford's base 32: no letter that reads like a digit.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const LENGTH: usize = 13;
@@ -69,6 +71,19 @@ macro_rules! id {
                 read($prefix, text).map(Self)
             }
         }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
     };
 }
 
@@ -86,6 +101,12 @@ id!(
     /// A call: `call_…`. Also what the proxy's own idempotency keys are made of.
     CallId,
     "call_"
+);
+
+id!(
+    /// An API key: `ak_…`.
+    ApiKeyId,
+    "ak_"
 );
 
 #[cfg(test)]

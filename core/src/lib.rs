@@ -3,8 +3,10 @@
 //! Pure: no I/O, no clock, no randomness. A request's [`path`] and [`params`] are read into one
 //! form, a key's [`policy`] permits it, a [`vendor`] definition prices it, and the [`ledger`]
 //! decides on it: a [`budget`] holds its money and a [`call`] is the life of that money. What is
-//! refused, and how its reader is told, is a [`refusal`].
+//! refused, and how its reader is told, is a [`refusal`]. Who may ask the admin API for what is
+//! in [`access`].
 
+pub mod access;
 pub mod budget;
 pub mod call;
 pub mod currency;

@@ -11,7 +11,7 @@ const PER_DOLLAR: u64 = 1_000_000;
 const MAX: u64 = i64::MAX.unsigned_abs();
 
 /// Micro-dollars: one millionth of a US dollar. Never negative, never a float, at most `i64::MAX`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MicroUsd(u64);
 
 impl MicroUsd {

@@ -23,7 +23,7 @@ pub const MAX_ENDPOINTS: usize = 100;
 pub const MAX_LABEL: usize = 512;
 
 /// The methods that are proxied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Method {
     /// Reads.
     Get,
@@ -87,14 +87,14 @@ impl fmt::Display for Endpoint {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Literal(String),
     Any(String),
 }
 
 /// `METHOD /path`, where `{name}` stands for one segment and a final `*` for one or more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EndpointPattern {
     method: Method,
@@ -125,6 +125,23 @@ impl EndpointPattern {
             Segment::Any(_) => true,
         };
         self.method == endpoint.method && long_enough && self.segments.iter().zip(path).all(fits)
+    }
+
+    /// Whether this pattern names every endpoint that the other names.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let long_enough = if self.open_ended {
+            other.segments.len() + usize::from(other.open_ended) > self.segments.len()
+        } else {
+            other.segments.len() == self.segments.len() && !other.open_ended
+        };
+        let fits = |(own, other): (&Segment, &Segment)| match own {
+            Segment::Literal(_) => own == other,
+            Segment::Any(_) => true,
+        };
+        self.method == other.method
+            && long_enough
+            && self.segments.iter().zip(&other.segments).all(fits)
     }
 
     /// The segment of the endpoint that stands for `{name}`.
@@ -235,11 +252,66 @@ impl From<RunLabel> for String {
     }
 }
 
+/// Runs by their label.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Runs {
+    /// The run with this label.
+    Labelled(RunLabel),
+    /// All runs whose label begins so.
+    Prefixed(String),
+}
+
+impl Runs {
+    /// The label or its beginning.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Labelled(label) => label.as_str(),
+            Self::Prefixed(prefix) => prefix,
+        }
+    }
+
+    /// Whether a run is one of them.
+    #[must_use]
+    pub fn contain(&self, label: &RunLabel) -> bool {
+        match self {
+            Self::Labelled(own) => own == label,
+            Self::Prefixed(prefix) => label.as_str().starts_with(prefix.as_str()),
+        }
+    }
+}
+
+/// What a vault key is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// To make calls.
+    #[default]
+    Spend,
+    /// To read the audit rows of the runs whose label begins with its own, and nothing else.
+    Audit,
+}
+
+/// Where the idempotency key of a write comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdempotencyFrom {
+    /// The caller, or the proxy where the caller gives none.
+    #[default]
+    Caller,
+    /// The content: run, method, path and parameters. What the caller gives is not looked at,
+    /// since SDKs give random ones.
+    Content,
+}
+
 /// What a vault key may do. Never changes once the key is issued.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
-    /// The vendor's name, as in its definition.
+    /// What it is for.
+    #[serde(default)]
+    pub scope: Scope,
+    /// The vendor's name, as in its definition; empty where the key only audits.
     pub vendor: String,
     /// The endpoints that may be called.
     pub allowed_endpoints: Vec<EndpointPattern>,
@@ -249,9 +321,69 @@ pub struct Policy {
     /// For a named parameter, the values that it may have. It must then be given.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub allowed_params: BTreeMap<String, BTreeSet<String>>,
+    /// What a call of an endpoint counts for whose price can't be known.
+    #[serde(default, skip_serializing_if = "FixedHolds::is_empty")]
+    pub fixed_holds: FixedHolds,
+    /// Where the idempotency key of a write comes from.
+    #[serde(default)]
+    pub idempotency: IdempotencyFrom,
+    /// Whether a write without a caller's idempotency key is refused.
+    #[serde(default)]
+    pub require_idempotency_key: bool,
+}
+
+/// What a call counts for whose price can't be known, by endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FixedHolds(BTreeMap<EndpointPattern, MicroUsd>);
+
+impl FixedHolds {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The endpoints with what they count for.
+    pub fn iter(&self) -> impl Iterator<Item = (&EndpointPattern, MicroUsd)> {
+        self.0.iter().map(|(pattern, hold)| (pattern, *hold))
+    }
+
+    /// What a call of this endpoint counts for: the most that any pattern says.
+    #[must_use]
+    pub fn of(&self, endpoint: &Endpoint) -> Option<MicroUsd> {
+        self.iter().filter(|(pattern, _)| pattern.matches(endpoint)).map(|(_, hold)| hold).max()
+    }
+}
+
+impl FromIterator<(EndpointPattern, MicroUsd)> for FixedHolds {
+    fn from_iter<T: IntoIterator<Item = (EndpointPattern, MicroUsd)>>(holds: T) -> Self {
+        Self(holds.into_iter().collect())
+    }
 }
 
 impl Policy {
+    /// The policy of a key that only reads audit rows.
+    #[must_use]
+    pub fn audit() -> Self {
+        Self { scope: Scope::Audit, ..Self::allowing(String::new(), Vec::new()) }
+    }
+
+    /// The policy of a key that may call these endpoints of a vendor.
+    #[must_use]
+    pub const fn allowing(vendor: String, allowed_endpoints: Vec<EndpointPattern>) -> Self {
+        Self {
+            scope: Scope::Spend,
+            vendor,
+            allowed_endpoints,
+            per_call_usd_cap: None,
+            allowed_params: BTreeMap::new(),
+            fixed_holds: FixedHolds(BTreeMap::new()),
+            idempotency: IdempotencyFrom::Caller,
+            require_idempotency_key: false,
+        }
+    }
+
     /// Whether this call is on the allowlist, with these parameters.
     ///
     /// # Errors
@@ -370,6 +502,84 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_covers_another_where_it_names_all_of_its_endpoints() {
+        let cases = [
+            ("POST /v1/charges", "POST /v1/charges", true),
+            ("POST /v1/charges", "GET /v1/charges", false),
+            ("POST /v1/charges", "POST /v1/refunds", false),
+            ("POST /v1/charges", "POST /v1/charges/{id}", false),
+            ("POST /v1/charges/{id}", "POST /v1/charges", false),
+            ("POST /v1/{any}", "POST /v1/charges", true),
+            ("POST /v1/charges", "POST /v1/{any}", false),
+            ("POST /v1/{any}", "POST /v1/{other}", true),
+            ("POST /v1/{any}", "POST /v1/*", false),
+            ("POST /v1/*", "POST /v1/{any}", true),
+            ("POST /v1/*", "POST /v1/charges/ch_1", true),
+            ("POST /v1/*", "POST /v1", false),
+            ("POST /v1/*", "POST /v1/*", true),
+            ("POST /v1/*", "POST /v1/charges/*", true),
+            ("POST /v1/charges/*", "POST /v1/*", false),
+            ("POST /v1/*", "POST /v2/charges", false),
+            ("POST /v1/*", "POST /*", false),
+            ("POST /*", "POST /v1/charges", true),
+            ("POST /*", "POST /*", true),
+            ("POST /*", "GET /*", false),
+        ];
+        for (wide, narrow, expected) in cases {
+            let covers = wide
+                .parse::<EndpointPattern>()
+                .unwrap()
+                .covers(&narrow.parse::<EndpointPattern>().unwrap());
+            assert_eq!(covers, expected, "{wide} covers {narrow}");
+        }
+    }
+
+    #[test]
+    fn runs_are_named_by_their_label_or_by_how_it_begins() {
+        let label = |text: &str| RunLabel::try_from(text.to_owned()).unwrap();
+        let prefixed = |text: &str| Runs::Prefixed(text.to_owned());
+        let cases = [
+            (Runs::Labelled(label("run/1")), "run/1", true),
+            (Runs::Labelled(label("run/1")), "run/10", false),
+            (Runs::Labelled(label("run/1")), "run/", false),
+            (Runs::Labelled(label("run/1")), "Run/1", false),
+            (prefixed("run/1"), "run/1", true),
+            (prefixed("run/1"), "run/10", true),
+            (prefixed("run/1"), "run/2", false),
+            (prefixed("run/1"), "run/", false),
+            (prefixed("run/%"), "run/1", false),
+            (prefixed(""), "é", true),
+        ];
+        for (runs, text, expected) in cases {
+            assert_eq!(runs.contain(&label(text)), expected, "{runs:?} {text}");
+        }
+        assert_eq!(Runs::Labelled(label("run/1")).text(), "run/1");
+        assert_eq!(prefixed("run/").text(), "run/");
+    }
+
+    #[test]
+    fn a_fixed_hold_is_the_most_that_any_pattern_says() {
+        let hold = |dollars: u64| MicroUsd::from_micros(dollars * 1_000_000).unwrap();
+        assert!(FixedHolds::default().is_empty());
+        let holds: FixedHolds = [("POST /v1/*", 3), ("POST /v1/a", 5), ("POST /v1/b", 1)]
+            .map(|(pattern, dollars)| (pattern.parse().unwrap(), hold(dollars)))
+            .into_iter()
+            .collect();
+        assert!(!holds.is_empty());
+        assert_eq!(holds.iter().count(), 3);
+        for (method, path, expected) in [
+            ("POST", "/v1/a", Some(5)),
+            ("POST", "/v1/b", Some(3)),
+            ("POST", "/v1/c", Some(3)),
+            ("POST", "/v2/a", None),
+            ("GET", "/v1/a", None),
+        ] {
+            let expected = expected.map(hold);
+            assert_eq!(holds.of(&endpoint(method, path)), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
     fn only_get_reads() {
         let reads: Vec<_> = Method::ALL.into_iter().filter(|m| m.is_read()).collect();
         assert_eq!(reads, [Method::Get]);
@@ -399,11 +609,10 @@ mod tests {
 
     fn policy(allowed_params: &[(&str, &[&str])]) -> Policy {
         let values = |values: &[&str]| values.iter().map(ToString::to_string).collect();
+        let allowed = vec!["POST /v1/charges".parse().unwrap()];
         Policy {
-            vendor: "stripe".into(),
-            allowed_endpoints: vec!["POST /v1/charges".parse().unwrap()],
-            per_call_usd_cap: None,
             allowed_params: allowed_params.iter().map(|(n, v)| ((*n).into(), values(v))).collect(),
+            ..Policy::allowing("stripe".into(), allowed)
         }
     }
 
@@ -440,6 +649,13 @@ mod tests {
                 "{form}"
             );
         }
+    }
+
+    #[test]
+    fn a_key_that_audits_is_for_nothing_else() {
+        let policy = Policy::audit();
+        assert_eq!((policy.scope, policy.vendor.as_str()), (Scope::Audit, ""));
+        assert!(policy.allowed_endpoints.is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    ids::{BudgetId, CallId},
+    ids::{BudgetId, CallId, KeyId},
     money::MicroUsd,
     time::Timestamp,
 };
@@ -44,6 +44,11 @@ pub enum Refusal {
     /// No credential, or one that is not known.
     #[error("this is not a valid vault key or API key; nothing was sent")]
     InvalidKey,
+    /// Too many credentials that were not valid.
+    #[error(
+        "too many requests with invalid credentials came from this address or with this one; nothing was sent; check the key before you ask again"
+    )]
+    TooManyFailures,
     /// The vault key's time is over.
     #[error("the vault key expired at {at}; nothing was sent; refresh it on the same budget")]
     KeyExpired {
@@ -58,6 +63,23 @@ pub enum Refusal {
         /// What the same call did before the revocation.
         prior: Option<Box<Prior>>,
     },
+    /// The run was revoked, and issues nothing until an admin lifts that.
+    #[error("this run was revoked at {at}; no vault key was issued; an admin can lift it")]
+    RunRevoked {
+        /// When it was revoked.
+        at: Timestamp,
+    },
+    /// The API key's role or bounds do not allow it.
+    #[error("{why}; nothing was changed")]
+    NotPermitted {
+        /// What stands in the way.
+        why: String,
+    },
+    /// A write needs the caller's own idempotency key.
+    #[error(
+        "this vault key asks for an idempotency key with each write; nothing was sent; send one that is the same for each retry"
+    )]
+    IdempotencyKeyRequired,
     /// Not on the key's allowlist, or never allowed.
     #[error(
         "{attempted} is not on this vault key's allowlist; nothing was sent; issue a key that names it"
@@ -177,6 +199,14 @@ pub enum Refusal {
         /// What this call needs.
         asked: MicroUsd,
     },
+    /// As many calls were made as may be.
+    #[error("all {max_calls} calls of the cap were made; nothing was sent; do not retry")]
+    CallsExhausted {
+        /// The budget in the chain that has no call left.
+        budget: BudgetId,
+        /// How many calls it has in all.
+        max_calls: u32,
+    },
     /// Only holds in flight stand in the way.
     #[error("calls in flight hold what is left of the cap; nothing was sent; retry in a moment")]
     CapContended {
@@ -213,13 +243,23 @@ pub enum Refusal {
 const DOCUMENTATION: &str = "https://keybrake.com/docs/errors";
 
 impl Refusal {
+    /// That there is no such vault key, or none for this asker.
+    #[must_use]
+    pub fn unknown_key(key: KeyId) -> Self {
+        Self::NotFound { what: format!("vault key {key}") }
+    }
+
     /// The machine-readable code of the HTTP contract.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Self::InvalidKey => "invalid_key",
+            Self::TooManyFailures => "too_many_failures",
             Self::KeyExpired { .. } => "key_expired",
             Self::KeyRevoked { .. } => "key_revoked",
+            Self::RunRevoked { .. } => "run_revoked",
+            Self::NotPermitted { .. } => "not_permitted",
+            Self::IdempotencyKeyRequired => "idempotency_key_required",
             Self::EndpointNotAllowed { .. } => "endpoint_not_allowed",
             Self::ParameterNotAllowed { .. } => "parameter_not_allowed",
             Self::UnpricedEndpoint { .. } => "unpriced_endpoint",
@@ -234,7 +274,7 @@ impl Refusal {
             Self::NotFound { .. } => "not_found",
             Self::CallInProgress => "call_in_progress",
             Self::BodyTooLarge { .. } => "body_too_large",
-            Self::CapExhausted { .. } => "cap_exhausted",
+            Self::CapExhausted { .. } | Self::CallsExhausted { .. } => "cap_exhausted",
             Self::CapContended { .. } => "cap_contended",
             Self::VendorUnreachable => "vendor_unreachable",
             Self::VendorRefusedSecret => "vendor_refused_secret",
@@ -248,14 +288,19 @@ impl Refusal {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::InvalidKey | Self::KeyExpired { .. } | Self::KeyRevoked { .. } => 401,
-            Self::EndpointNotAllowed { .. }
+            Self::InvalidKey
+            | Self::KeyExpired { .. }
+            | Self::KeyRevoked { .. }
+            | Self::RunRevoked { .. } => 401,
+            Self::NotPermitted { .. }
+            | Self::EndpointNotAllowed { .. }
             | Self::ParameterNotAllowed { .. }
             | Self::UnpricedEndpoint { .. }
             | Self::CurrencyNotPriced { .. }
             | Self::PerCallCapExceeded { .. }
             | Self::PathNotCanonical => 403,
-            Self::IdempotencyKeyReused
+            Self::IdempotencyKeyRequired
+            | Self::IdempotencyKeyReused
             | Self::AnswerPruned { .. }
             | Self::InvalidAmount { .. }
             | Self::DuplicateParameter { .. }
@@ -264,7 +309,10 @@ impl Refusal {
             Self::CallInProgress => 409,
             Self::BodyTooLarge { .. } => 413,
             Self::UnsupportedBody { .. } => 415,
-            Self::CapExhausted { .. } | Self::CapContended { .. } => 429,
+            Self::CapExhausted { .. }
+            | Self::CallsExhausted { .. }
+            | Self::CapContended { .. }
+            | Self::TooManyFailures => 429,
             Self::VendorUnreachable | Self::VendorRefusedSecret | Self::AnswerWithheld => 502,
             Self::LedgerUnavailable => 503,
             Self::OutcomeUnknown { .. } => 504,
@@ -289,9 +337,10 @@ impl Refusal {
     pub fn headers(&self) -> Vec<(&'static str, &'static str)> {
         let again = if self.is_terminal() { "false" } else { "true" };
         match self {
-            Self::CapExhausted { .. } => {
+            Self::CapExhausted { .. } | Self::CallsExhausted { .. } => {
                 vec![("x-keybrake-cap-hit", "true"), ("stripe-should-retry", again)]
             }
+            Self::TooManyFailures => vec![("stripe-should-retry", again), ("retry-after", "60")],
             Self::OutcomeUnknown { retry_helps: false } => vec![("stripe-should-retry", "false")],
             Self::CallInProgress | Self::CapContended { .. } | Self::LedgerUnavailable => {
                 vec![("stripe-should-retry", again), ("retry-after", "1")]
@@ -299,12 +348,15 @@ impl Refusal {
             Self::InvalidKey
             | Self::KeyExpired { .. }
             | Self::KeyRevoked { .. }
+            | Self::RunRevoked { .. }
+            | Self::NotPermitted { .. }
             | Self::EndpointNotAllowed { .. }
             | Self::ParameterNotAllowed { .. }
             | Self::UnpricedEndpoint { .. }
             | Self::CurrencyNotPriced { .. }
             | Self::PerCallCapExceeded { .. }
             | Self::PathNotCanonical
+            | Self::IdempotencyKeyRequired
             | Self::IdempotencyKeyReused
             | Self::AnswerPruned { .. }
             | Self::InvalidAmount { .. }
@@ -356,6 +408,10 @@ impl Refusal {
                 }
                 details
             }
+            Self::RunRevoked { at } => json!({ "revoked_at": at.to_string() }),
+            Self::CallsExhausted { budget, max_calls } => {
+                json!({ "budget_id": budget.to_string(), "max_calls": max_calls })
+            }
             Self::EndpointNotAllowed { attempted, allowed } => {
                 json!({ "attempted": attempted, "allowed_endpoints": allowed })
             }
@@ -383,7 +439,10 @@ impl Refusal {
             }
             Self::CapContended { budget } => json!({ "budget_id": budget.to_string() }),
             Self::InvalidKey
+            | Self::NotPermitted { .. }
+            | Self::TooManyFailures
             | Self::PathNotCanonical
+            | Self::IdempotencyKeyRequired
             | Self::IdempotencyKeyReused
             | Self::InvalidRequest { .. }
             | Self::UnsupportedBody { .. }

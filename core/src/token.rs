@@ -1,10 +1,10 @@
-//! The token of a vault key: what a run holds instead of the vendor's secret.
+//! Tokens: of a vault key, which a run holds instead of the vendor's secret, and of an API key.
 //!
-//! `vault_key_`, 256 bits in base 62, and a checksum, so that a leaked token is recognised by a
-//! scanner and a mistyped one without a look-up. The bits are an HMAC of the key's id: a repeated
+//! A prefix, 256 bits in base 62, and a checksum, so that a leaked token is recognised by a
+//! scanner and a mistyped one without a look-up. A vault key's bits are an HMAC of the key's id: a repeated
 //! issue derives the same token again, and the ledger stores its SHA-256 only.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,16 +13,45 @@ use subtle::ConstantTimeEq;
 
 use crate::ids::KeyId;
 
-const PREFIX: &str = "vault_key_";
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Base-62 digits that hold 256 bits.
 const SECRET_DIGITS: usize = 43;
 /// Base-62 digits that hold a CRC-32.
 const CHECK_DIGITS: usize = 6;
 
-/// A vault key's token. Shown once, never logged; `Debug` is redacted.
+/// A secret text that stands for a key. Shown once, never logged; `Debug` is redacted.
 #[derive(Clone, Debug)]
-pub struct VaultToken(SecretString);
+pub struct Token<K> {
+    text: SecretString,
+    kind: PhantomData<K>,
+}
+
+/// What a token stands for.
+pub trait Kind {
+    /// What its tokens begin with.
+    const PREFIX: &'static str;
+}
+
+/// A vault key.
+#[derive(Clone, Copy, Debug)]
+pub enum Vault {}
+
+/// An API key.
+#[derive(Clone, Copy, Debug)]
+pub enum Api {}
+
+impl Kind for Vault {
+    const PREFIX: &'static str = "vault_key_";
+}
+
+impl Kind for Api {
+    const PREFIX: &'static str = "kb_api_";
+}
+
+/// A vault key's token.
+pub type VaultToken = Token<Vault>;
+/// An API key's token.
+pub type ApiToken = Token<Api>;
 
 impl VaultToken {
     /// The token of this key. The same key and deriving key give the same token.
@@ -32,17 +61,33 @@ impl VaultToken {
         let bits: [u8; 32] = Hmac::<Sha256>::new_from_slice(deriving_key)
             .map(|mac| mac.chain_update(key.to_string()).finalize().into_bytes().into())
             .unwrap_or_default();
-        let secret = base62(&bits, SECRET_DIGITS);
+        Self::of_bits(&bits)
+    }
+}
+
+impl ApiToken {
+    /// The token with these random bits.
+    #[must_use]
+    pub fn from_random(bits: &[u8; 32]) -> Self {
+        Self::of_bits(bits)
+    }
+}
+
+impl<K: Kind> Token<K> {
+    fn of_bits(bits: &[u8; 32]) -> Self {
+        let secret = base62(bits, SECRET_DIGITS);
         let check = checksum(&secret);
-        Self(SecretString::from(format!("{PREFIX}{secret}{check}")))
+        let text = SecretString::from(format!("{}{secret}{check}", K::PREFIX));
+        Self { text, kind: PhantomData }
     }
 
     /// The token in this text, if it has the shape of one and its checksum holds.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix(PREFIX)?;
+        let rest = text.strip_prefix(K::PREFIX)?;
         let (secret, check) = rest.split_at_checked(SECRET_DIGITS)?;
-        (checksum(secret) == check).then(|| Self(SecretString::from(text)))
+        let is_whole = checksum(secret) == check;
+        is_whole.then(|| Self { text: SecretString::from(text), kind: PhantomData })
     }
 
     /// What is stored of the token.
@@ -54,7 +99,7 @@ impl VaultToken {
     /// The token itself, for the one answer that shows it.
     #[must_use]
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.text.expose_secret()
     }
 }
 
@@ -147,13 +192,22 @@ mod tests {
     #[test]
     fn a_token_is_recognised_by_prefix_length_and_checksum() {
         let text = token().expose().to_owned();
-        assert_eq!(text.len(), PREFIX.len() + SECRET_DIGITS + CHECK_DIGITS);
+        assert_eq!(text.len(), Vault::PREFIX.len() + SECRET_DIGITS + CHECK_DIGITS);
         assert_eq!(VaultToken::parse(&text).unwrap().hash(), token().hash());
         let mistyped = text.replace(text.chars().nth(20).unwrap(), "é");
         let longer = format!("{text}0");
         for wrong in ["", "vault_key_", &text[1..], &text[..58], &longer, &mistyped, "sk_test_1"] {
             assert!(VaultToken::parse(wrong).is_none(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_api_keys_token_is_no_vault_keys_and_the_other_way_round() {
+        let api = ApiToken::from_random(&[7; 32]);
+        assert_eq!(ApiToken::parse(api.expose()).unwrap().hash(), api.hash());
+        assert!(VaultToken::parse(api.expose()).is_none());
+        assert!(ApiToken::parse(token().expose()).is_none());
+        assert!(!format!("{api:?}").contains(&api.expose()[10..]));
     }
 
     #[test]

@@ -1,14 +1,20 @@
 //! What every request needs: the ledger, the vendors, the keys, the clock.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use keybrake_core::{
+    access::{ApiKey, Grant},
+    budget::Corrupt,
     ids::{CallId, KeyId},
-    ledger::{Command, Reply, rows::VaultKey},
+    ledger::{Command, Recovered, Reply, rows::VaultKey},
     refusal::Refusal,
-    token::{TokenHash, VaultToken},
+    token::{ApiToken, TokenHash, VaultToken},
     vendor::definition::Definition,
 };
 use memchr::memmem::Finder;
@@ -18,12 +24,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     config::{Config, VendorConfig},
+    failures::Failures,
     gate::InFlight,
+    limits::Limits,
+    metrics::Metrics,
     outside::{Clock, Ids},
     seal::SealKey,
     store::{
         StoreError,
-        reader::Readers,
+        reader::{ListedApiKey, Readers},
         sqlite::{Durability, SqliteStore},
         writer::{Decided, Writer},
     },
@@ -33,6 +42,12 @@ use crate::{
 
 /// How many vault keys are remembered by their tokens. What is remembered never changes.
 const REMEMBERED_KEYS: usize = 10_000;
+/// How many API keys are remembered.
+const REMEMBERED_API_KEYS: usize = 1_000;
+/// For how long one is remembered: a revoked one works for so long at most.
+const REMEMBERED_FOR: Duration = Duration::from_secs(1);
+/// How exactly it is known when an API key was last used.
+const LAST_USE_WITHIN: Duration = Duration::from_mins(1);
 
 /// A vendor with its secret.
 pub struct Vendor {
@@ -106,6 +121,12 @@ pub struct App {
     pub tasks: TaskTracker,
     /// Seals stored answers.
     pub seal: SealKey,
+    /// What the server puts up with.
+    pub limits: Limits,
+    /// Who failed to authenticate of late.
+    pub failures: Failures,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// How long a vendor may take to answer.
     pub vendor_timeout: Duration,
     /// How long a call waits for money that others hold.
@@ -118,6 +139,8 @@ pub struct App {
     api_key: SecretString,
     ids: Ids,
     keys: quick_cache::sync::Cache<TokenHash, Arc<VaultKey>>,
+    named_keys: quick_cache::sync::Cache<KeyId, Arc<VaultKey>>,
+    api_keys: quick_cache::sync::Cache<TokenHash, (Arc<ApiKey>, Instant)>,
 }
 
 impl App {
@@ -136,12 +159,11 @@ impl App {
         let vendors = vendors(config.vendors, &store, &seal)?;
         let readers = Arc::new(Readers::open(&config.data_dir)?);
         let waiters = Waiters::default();
+        let metrics = Arc::new(Metrics::default());
+        store.measure(Arc::clone(&metrics))?;
         let (writer, closed) = Writer::start(store, clock.clone(), waiters.clone())?;
-        if let Reply::Recovered(calls @ 1..) = writer.decide(Command::Recover).await?.reply {
-            tracing::warn!(
-                calls,
-                "calls were in flight when the last process stopped; they are in doubt and will be looked up"
-            );
+        if let Reply::Recovered(recovered) = writer.decide(Command::Recover).await?.reply {
+            report(&recovered);
         }
         let app = Self {
             writer,
@@ -153,6 +175,9 @@ impl App {
             waiters,
             tasks: TaskTracker::new(),
             seal,
+            limits: config.limits,
+            metrics,
+            failures: Failures::new(config.limits.failures_per_minute, Instant::now()),
             vendor_timeout: config.vendor_timeout,
             contention_wait: config.contention_wait,
             answers_kept: config.answers_kept,
@@ -161,6 +186,8 @@ impl App {
             api_key: config.api_key,
             ids: Ids::default(),
             keys: quick_cache::sync::Cache::new(REMEMBERED_KEYS),
+            named_keys: quick_cache::sync::Cache::new(REMEMBERED_KEYS),
+            api_keys: quick_cache::sync::Cache::new(REMEMBERED_API_KEYS),
         };
         Ok((Arc::new(app), closed))
     }
@@ -184,10 +211,49 @@ impl App {
     }
 
     /// Whether this is the admin's API key. Takes the same time wherever the two differ.
-    #[must_use]
-    pub fn is_api_key(&self, given: &str) -> bool {
+    fn is_admins(&self, given: &str) -> bool {
         use subtle::ConstantTimeEq;
         self.api_key.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
+    }
+
+    /// What an API key grants now.
+    pub async fn grant_of(&self, given: &str) -> Result<Grant, Refusal> {
+        if self.is_admins(given) {
+            return Ok(Grant::admin());
+        }
+        let hash = ApiToken::parse(given).ok_or(Refusal::InvalidKey)?.hash();
+        let now = self.clock.now();
+        if let Some((key, read)) = self.api_keys.get(&hash)
+            && read.elapsed() < REMEMBERED_FOR
+        {
+            return Grant::of(&key, now);
+        }
+        let read = Instant::now();
+        let found = self.read(move |readers| readers.api_key_by_token(&hash)).await?;
+        let ListedApiKey { key, last_used_at } = found.ok_or(Refusal::InvalidKey)?;
+        let grant = Grant::of(&key, now)?;
+        if last_used_at.is_none_or(|at| now.since(at) >= LAST_USE_WITHIN) {
+            self.writer.touch_api_key(key.id, now).await.map_err(|error| unavailable(&error))?;
+        }
+        self.api_keys.insert(hash, (Arc::new(key), read));
+        Ok(grant)
+    }
+
+    /// The vault key with this id or, where it has expired, the last that refreshes made of it.
+    pub async fn key_named(&self, id: KeyId) -> Result<Option<Arc<VaultKey>>, Refusal> {
+        let lives = |key: &Arc<VaultKey>| self.clock.now() < key.expires_at;
+        if let Some(key) = self.named_keys.get(&id).filter(lives) {
+            return Ok(Some(key));
+        }
+        let Some((mut key, rows)) = self.read(move |readers| readers.key_by_id(id)).await? else {
+            return Ok(None);
+        };
+        while let Some(next) = key.successor.and_then(|next| rows.keys.get(&next)) {
+            key = next.clone();
+        }
+        let key = Arc::new(key);
+        self.named_keys.insert(id, Arc::clone(&key));
+        Ok(Some(key))
     }
 
     /// Has the ledger decide; a ledger that can't is a refusal.
@@ -211,10 +277,23 @@ impl App {
         if let Some(key) = self.keys.get(&hash) {
             return Ok(key);
         }
+        self.metrics.token_looked_up();
         let found = self.read(move |readers| readers.key_by_token(&hash)).await?;
         let key = Arc::new(found.ok_or(Refusal::InvalidKey)?);
         self.keys.insert(hash, Arc::clone(&key));
         Ok(key)
+    }
+}
+
+fn report(recovered: &Recovered) {
+    if recovered.in_doubt > 0 {
+        tracing::warn!(
+            calls = recovered.in_doubt,
+            "calls were in flight when the last process stopped; they are in doubt and will be looked up"
+        );
+    }
+    for (call, Corrupt(budget)) in &recovered.stay_held {
+        tracing::error!(%call, %budget, "the amounts of a budget do not add up; its call stays held");
     }
 }
 

@@ -16,18 +16,26 @@ use keybrake_core::vendor::{self, definition::Definition};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::{outside, seal::SealKey};
+use crate::{
+    api,
+    limits::{FileLimits, Limits},
+    outside,
+    seal::SealKey,
+};
 
 /// What can stand in `keybrake.toml`. Keys and secrets can't: they come from the environment.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    admin_listen: Option<SocketAddr>,
     data_dir: Option<PathBuf>,
     public_url: Option<String>,
     vendor_timeout_seconds: Option<u64>,
     contention_wait_milliseconds: Option<u64>,
     answers_kept_days: Option<u64>,
+    #[serde(default)]
+    limits: FileLimits,
     #[serde(default)]
     vendor: BTreeMap<String, FileVendor>,
 }
@@ -57,6 +65,8 @@ pub struct VendorConfig {
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where the admin API listens, if not there too.
+    pub admin_listen: Option<SocketAddr>,
     /// Where the database and made keys are.
     pub data_dir: PathBuf,
     /// How callers reach this proxy, for `base_url` in answers.
@@ -67,6 +77,8 @@ pub struct Config {
     pub contention_wait: Duration,
     /// How long answers are kept for replays.
     pub answers_kept: Duration,
+    /// What the server puts up with.
+    pub limits: Limits,
     /// The vendors by name.
     pub vendors: BTreeMap<String, VendorConfig>,
     /// The admin's API key.
@@ -91,19 +103,19 @@ impl Config {
     /// Reads the configuration. Makes the keys that are not given.
     pub fn load(variable: Variables<'_>) -> anyhow::Result<Self> {
         let file = read_file(variable)?;
-        let listen = variable("KEYBRAKE_LISTEN").map(|text| text.parse());
-        let listen = listen
-            .transpose()
-            .context("KEYBRAKE_LISTEN is not an address such as 127.0.0.1:8787")?;
+        let listen = match address(variable, "KEYBRAKE_LISTEN")?.or(file.listen) {
+            Some(listen) => listen,
+            None => DEFAULT_LISTEN.parse()?,
+        };
+        let admin_listen = address(variable, "KEYBRAKE_ADMIN_LISTEN")?.or(file.admin_listen);
+        let public_url = variable("KEYBRAKE_PUBLIC_URL").or(file.public_url);
         let data_dir = data_dir(variable, file.data_dir)?;
         create_private_directory(&data_dir)?;
         let master_key = master_key(variable, &data_dir)?;
         Ok(Self {
-            listen: match listen.or(file.listen) {
-                Some(listen) => listen,
-                None => DEFAULT_LISTEN.parse()?,
-            },
-            public_url: variable("KEYBRAKE_PUBLIC_URL").or(file.public_url),
+            public_url: public_url_beside(public_url, listen, admin_listen)?,
+            listen,
+            admin_listen,
             vendor_timeout: Duration::from_secs(
                 file.vendor_timeout_seconds.unwrap_or(60).clamp(1, 600),
             ),
@@ -111,11 +123,36 @@ impl Config {
                 file.contention_wait_milliseconds.unwrap_or(5_000).min(60_000),
             ),
             answers_kept: Duration::from_secs(file.answers_kept_days.unwrap_or(30).max(1) * 86_400),
-            vendors: vendors(variable, &file.vendor)?,
+            limits: Limits::load(variable, file.limits)?,
+            vendors: vendors(variable, &file.vendor, vendor::built_in()?)?,
             api_key: api_key(variable, &data_dir)?,
             master_key,
             data_dir,
         })
+    }
+}
+
+fn address(variable: Variables<'_>, name: &str) -> anyhow::Result<Option<SocketAddr>> {
+    let address = variable(name).map(|text| text.parse()).transpose();
+    address.with_context(|| format!("{name} is not an address such as 127.0.0.1:8787"))
+}
+
+/// How callers reach this proxy. Where keys are issued on another address than they are used at,
+/// the host of an issue request does not tell.
+fn public_url_beside(
+    given: Option<String>,
+    listen: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> anyhow::Result<Option<String>> {
+    match (given, admin) {
+        (_, Some(admin)) if admin == listen => {
+            bail!("KEYBRAKE_ADMIN_LISTEN is the address of KEYBRAKE_LISTEN: leave it out")
+        }
+        (None, Some(_)) if listen.ip().is_unspecified() => bail!(
+            "KEYBRAKE_ADMIN_LISTEN is set and KEYBRAKE_LISTEN names no one address: set KEYBRAKE_PUBLIC_URL to how callers reach the proxy"
+        ),
+        (None, Some(_)) => Ok(Some(format!("http://{listen}"))),
+        (given, _) => Ok(given),
     }
 }
 
@@ -186,9 +223,11 @@ fn read_file(variable: Variables<'_>) -> anyhow::Result<File> {
 fn vendors(
     variable: Variables<'_>,
     files: &BTreeMap<String, FileVendor>,
+    definitions: Vec<Definition>,
 ) -> anyhow::Result<BTreeMap<String, VendorConfig>> {
     let mut vendors = BTreeMap::new();
-    for definition in vendor::built_in()? {
+    for definition in definitions {
+        check_paths(&definition)?;
         let file = files.get(&definition.name).cloned().unwrap_or_default();
         let prefix = format!("KEYBRAKE_VENDOR_{}", definition.name.to_ascii_uppercase());
         let own = variable(&format!("{prefix}_BASE_URL")).or(file.base_url);
@@ -210,6 +249,18 @@ fn vendors(
             bail!("the configuration names the vendor {unknown:?}, which has no definition")
         }
         None => Ok(vendors),
+    }
+}
+
+/// A vendor whose paths begin like the admin API's would never be reached.
+fn check_paths(definition: &Definition) -> anyhow::Result<()> {
+    let firsts = std::iter::once(&definition.name).chain(&definition.own_prefixes);
+    match firsts.into_iter().find(|first| api::RESERVED.contains(&first.as_str())) {
+        Some(first) => bail!(
+            "the vendor {:?} has paths under /{first}, which are Keybrake's own",
+            definition.name
+        ),
+        None => Ok(()),
     }
 }
 
@@ -274,6 +325,8 @@ mod tests {
     fn a_wrong_value_is_named() {
         for (name, value, says) in [
             ("KEYBRAKE_LISTEN", "8787", "KEYBRAKE_LISTEN"),
+            ("KEYBRAKE_ADMIN_LISTEN", "8788", "KEYBRAKE_ADMIN_LISTEN"),
+            ("KEYBRAKE_ADMIN_LISTEN", DEFAULT_LISTEN, "leave it out"),
             ("KEYBRAKE_MASTER_KEY", "short", "master key"),
             ("KEYBRAKE_API_KEY", "short", "16 characters"),
             ("KEYBRAKE_DATABASE_URL", "postgres://x", "SQLite"),
@@ -282,6 +335,34 @@ mod tests {
         ] {
             let error = format!("{:#}", load(&[(name, value)]).unwrap_err());
             assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn keys_issued_on_another_address_still_say_where_they_are_used() {
+        let admin = ("KEYBRAKE_ADMIN_LISTEN", "127.0.0.1:9");
+        let url = |pairs: &[(&str, &str)]| load(pairs).map(|config| config.public_url);
+        assert_eq!(url(&[]).unwrap(), None);
+        assert_eq!(url(&[admin]).unwrap().unwrap(), "http://127.0.0.1:8787");
+        let given = ("KEYBRAKE_PUBLIC_URL", "https://keys.example");
+        let anywhere = ("KEYBRAKE_LISTEN", "0.0.0.0:8787");
+        assert_eq!(url(&[admin, anywhere, given]).unwrap().unwrap(), given.1);
+        assert!(url(&[admin, anywhere]).unwrap_err().to_string().contains("KEYBRAKE_PUBLIC_URL"));
+    }
+
+    #[test]
+    fn a_vendor_has_no_paths_that_are_keybrakes_own() {
+        for definition in vendor::built_in().unwrap() {
+            let check = |definition| vendors(&|_| None, &BTreeMap::new(), vec![definition]);
+            assert!(check(definition.clone()).is_ok());
+            for reserved in api::RESERVED {
+                let mut named = definition.clone();
+                named.name = reserved.to_owned();
+                assert!(check(named).unwrap_err().to_string().contains(reserved));
+                let mut prefixed = definition.clone();
+                prefixed.own_prefixes.push(reserved.to_owned());
+                assert!(check(prefixed).unwrap_err().to_string().contains(reserved));
+            }
         }
     }
 

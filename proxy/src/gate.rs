@@ -144,12 +144,14 @@ impl InFlight {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when nothing that was begun before can send for this budget any more.
-    pub async fn wait_sent(&self, budget: BudgetId, revoked: Instant) {
+    /// Returns when nothing that was begun before can send for these budgets any more.
+    pub async fn wait_sent(&self, budgets: &[BudgetId], revoked: Instant) {
         let mut waiting: Vec<_> = self.lock().values().cloned().collect();
         loop {
             waiting.retain(|pending| match &*pending.lock() {
-                Some((chain, gate)) => chain.contains(&budget) && gate.is_pending(),
+                Some((chain, gate)) => {
+                    gate.is_pending() && chain.iter().any(|budget| budgets.contains(budget))
+                }
                 None => Arc::strong_count(pending) > 1,
             });
             if waiting.is_empty() || Instant::now() >= revoked + SEND_WITHIN {
@@ -216,7 +218,7 @@ mod tests {
         let sent_gate = gate(Duration::ZERO);
         sent_gate.open();
         sent.sends(vec![ours], sent_gate);
-        all.wait_sent(ours, Instant::now()).await;
+        all.wait_sent(&[ours], Instant::now()).await;
 
         let undecided = all.enter(CallId::from_number(3));
         let late = all.enter(CallId::from_number(4));
@@ -224,7 +226,7 @@ mod tests {
         late.sends(vec![other, ours], Arc::clone(&late_gate));
         let waiting = tokio::spawn({
             let all = all.clone();
-            async move { all.wait_sent(ours, Instant::now()).await }
+            async move { all.wait_sent(&[ours], Instant::now()).await }
         });
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(!waiting.is_finished());

@@ -12,9 +12,9 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use keybrake_core::{
-    call::Event,
+    access::Actor,
     ids::CallId,
-    ledger::{Command, Conclude, rows::Call},
+    ledger::{Command, Conclude, Finding, rows::Call},
     path::CanonicalPath,
     policy::Endpoint,
     time::Timestamp,
@@ -97,16 +97,22 @@ async fn look_up(app: &App, call: &Call) {
     let Some(mut search) = vendor.definition.search_for(rule, call, looked_at) else {
         return;
     };
-    let (event, note, found) = match read_all(app, vendor, &mut search).await {
+    let (finding, note, found) = match read_all(app, vendor, &mut search).await {
         Some(Verdict::Found { id, path }) => {
             let object = fetch(app, vendor, &path).await;
             let Some(found) = object.and_then(|object| search.found(call, &object)) else {
                 return;
             };
-            (found.event, format!("looked up: the vendor has {id}"), Some((id, found)))
+            let note = format!("looked up: the vendor has {id}");
+            (Finding::Found(found.moved), note, Some((id, found)))
         }
         Some(Verdict::Absent) => {
-            (Event::Absent, "looked up: the vendor has no such object".to_owned(), None)
+            let absent = Finding::Absent {
+                attempt: call.attempt,
+                looked_at,
+                absent_after: absent_after(app, vendor),
+            };
+            (absent, "looked up: the vendor has no such object".to_owned(), None)
         }
         Some(Verdict::Unclear { candidates }) => {
             tracing::warn!(call = %call.id, candidates, "a look-up proved nothing");
@@ -114,23 +120,28 @@ async fn look_up(app: &App, call: &Call) {
         }
         None => return,
     };
-    let visible_after =
-        vendor.definition.lookup.as_ref().map_or(Duration::MAX, |how| how.visible_after);
     let conclude = Conclude {
         call: call.id,
-        attempt: Some(call.attempt),
-        event,
-        absent_after: SEND_WITHIN.saturating_add(app.vendor_timeout).saturating_add(visible_after),
-        looked_at,
+        finding,
         status: found.as_ref().map(|(_, found)| found.status),
         sealed: found.as_ref().map(|(_, found)| sealed(app, call, found)),
         object_id: found.map(|(id, _)| id),
+        by: Actor::look_up(),
         note,
     };
     match app.decide(Command::Conclude(Box::new(conclude))).await {
-        Ok(decided) => tracing::info!(call = %call.id, ?event, reply = ?decided.reply, "looked up"),
+        Ok(decided) => {
+            tracing::info!(call = %call.id, ?finding, reply = ?decided.reply, "looked up");
+        }
         Err(refusal) => tracing::warn!(call = %call.id, %refusal, "a look-up is not recorded"),
     }
+}
+
+/// How long after its begin an attempt may still be sent, be answered, and become visible.
+fn absent_after(app: &App, vendor: &Vendor) -> Duration {
+    let visible_after =
+        vendor.definition.lookup.as_ref().map_or(Duration::MAX, |how| how.visible_after);
+    SEND_WITHIN.saturating_add(app.vendor_timeout).saturating_add(visible_after)
 }
 
 /// The answer that a found object stands for, for whoever asks again.

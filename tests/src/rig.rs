@@ -135,7 +135,7 @@ impl Rig {
         let stopped = stop.clone();
         let serving = tokio::spawn(async move {
             let stop = async move { stopped.cancelled().await };
-            server::serve(app, closed, listener, stop).await.expect("the proxy serves");
+            server::serve(app, closed, listener.into(), stop).await.expect("the proxy serves");
         });
         self.proxy = Some(RunningProxy { stop, serving });
     }

@@ -103,9 +103,15 @@ impl Scene {
     /// A proxy before this vendor.
     #[must_use]
     pub fn before(vendor: Process) -> Self {
+        Self::before_with(vendor, &[])
+    }
+
+    /// A proxy with these variables before this vendor.
+    #[must_use]
+    pub fn before_with(vendor: Process, variables: &[(&str, &str)]) -> Self {
         let data = tempfile::tempdir().expect("a temporary directory");
         Self {
-            proxy: process::proxy(data.path(), &vendor.url, &[]),
+            proxy: process::proxy(data.path(), &vendor.url, variables),
             vendor,
             http: Client::builder().no_proxy().build().expect("a client"),
             _data: data,

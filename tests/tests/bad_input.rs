@@ -332,3 +332,16 @@ async fn an_answer_that_contains_our_secret_is_withheld() {
     let rows: Vec<Value> = rig.calls("").await;
     assert!(!serde_json::to_string(&rows).unwrap().contains(keybrake_tests::SECRET));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_date_or_is_no_text_is_refused_like_all_else() {
+    let rig = Rig::start(Settings::default()).await;
+    let body = json!({"name": "x", "role": "auditor", "expires_in": "99999999999999d"});
+    let request = rig.admin("POST", "/admin/api_keys").json(&body);
+    let paths = ["/vault/keys/%FF", "/audit/calls/%FF", "/audit/export?format=%FF"];
+    let requests = paths.iter().map(|path| rig.admin("GET", path));
+    for request in requests.chain([request]) {
+        let answer = read(request).await;
+        assert_eq!((answer.status, answer.code()), (400, "invalid_request"), "{:?}", answer.body);
+    }
+}

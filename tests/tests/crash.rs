@@ -85,6 +85,15 @@ async fn kill_in_flight(http: &Client, sandbox: &Sandbox, proxy: process::Proces
     sandbox.hold(false);
 }
 
+/// What the vendor has executed is spent or held.
+async fn nothing_is_forgotten(http: &Client, sandbox: &Sandbox, key_url: &str) {
+    // The vendor is asked first: what it executes from here on was held before.
+    let executed = sandbox.executed().total_minor.get("usd").copied().unwrap_or(0);
+    let shown = ask(http, key_url.to_owned()).await.unwrap();
+    let cents = |name: &str| shown[name].as_str().unwrap().replace('.', "").parse::<u64>().unwrap();
+    assert!(cents("spent_usd") + cents("held_usd") >= executed, "{executed} executed: {shown}");
+}
+
 /// A vendor that loses requests and answers, and fails behind some charges.
 async fn start_vendor() -> (Sandbox, String) {
     let faults = Faults {
@@ -152,6 +161,7 @@ async fn killed_twelve_times_under_load_nothing_is_over_twice_or_forgotten() {
     for kill in 1..=KILLS {
         kill_in_flight(&http, &sandbox, proxy).await;
         proxy = start_proxy(data.path(), &vendor_url, port);
+        nothing_is_forgotten(&http, &sandbox, &format!("{url}/vault/keys/{id}")).await;
         // Some calls end between two kills, and some are left for the last.
         let enough = kill * 30;
         eventually("the load goes on", || async {

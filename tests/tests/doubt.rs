@@ -4,7 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use keybrake::sandbox::{Faults, Settings};
-use keybrake_tests::rig::{Key, Rig, eventually, read};
+use keybrake_tests::{
+    process,
+    rig::{Key, Rig, eventually, read},
+};
 use serde_json::{Value, json};
 
 const CERTAIN: u32 = 1_000_000;
@@ -131,14 +134,23 @@ async fn a_retry_25_hours_after_a_lost_answer_is_not_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_died_leaves_doubt_and_the_next_one_resolves_it() {
     let mut rig = Rig::start(Settings::default()).await;
-    let key = rig.issue(json!({})).await;
-    faults(&rig, Faults { answer_lost: CERTAIN, ..Faults::default() });
-    assert_eq!(rig.pay(&key, "k", 100).await.code(), "outcome_unknown");
-    faults(&rig, Faults::default());
     rig.stop_proxy().await;
-    rig.start_proxy().await;
+    let proxy = process::proxy(rig.data.path(), &rig.vendor_url, &[]);
+    rig.url = proxy.url.clone();
+    let key = rig.issue(json!({})).await;
+    rig.sandbox.hold(true);
+    let form = "amount=100&currency=usd&confirm=true&payment_method=pm_card_visa";
+    let lost = tokio::spawn(rig.post(&key, "/v1/payment_intents", "k", form).send());
+    eventually("the vendor holds its answer", || async { (rig.sandbox.held() == 1).then_some(()) })
+        .await;
+    proxy.kill();
+    rig.sandbox.hold(false);
+    assert!(lost.await.unwrap().is_err());
+    let proxy = process::proxy(rig.data.path(), &rig.vendor_url, &[]);
+    rig.url = proxy.url.clone();
     row_in(&rig, &key, "settled").await;
     assert_eq!(rig.pay(&key, "k", 100).await.header("x-keybrake-replayed"), Some("true"));
+    assert_eq!(rig.vendor_total(), 100);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,6 +208,63 @@ async fn a_client_that_hangs_up_cancels_nothing() {
     rig.sandbox.hold(false);
     row_in(&rig, &key, "settled").await;
     assert_eq!(rig.pay(&key, "k", 100).await.header("x-keybrake-replayed"), Some("true"));
+}
+
+/// Charges $5, asks for a refund of it without an amount, and hangs up while the vendor is asked
+/// how much that is. The vendor runs the question until its latency is changed.
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what does not come so far fails the test"
+)]
+async fn hang_up_over_a_question(rig: &Rig, key: &Key) -> String {
+    let charge =
+        read(rig.post(key, "/v1/charges", "c", "amount=500&currency=usd&source=tok_visa")).await;
+    row_in(rig, key, "settled").await;
+    rig.sandbox.set_latency(Duration::from_hours(1));
+    let refund = format!("charge={}", charge.text("/id"));
+    let waiting = tokio::spawn(rig.post(key, "/v1/refunds", "r", &refund).send());
+    let asked = || rig.sandbox.requests().by_endpoint.contains_key("GET /v1/charges/{id}");
+    eventually("the vendor is asked", || async { asked().then_some(()) }).await;
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    let shown = rig.show(key).await;
+    assert_eq!((&shown["held_usd"], &shown["spent_usd"]), (&json!("0.00"), &json!("5.00")));
+    refund
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_while_the_vendor_is_asked_for_a_price_cancels_nothing() {
+    let rig = Rig::start(Settings::default()).await;
+    let key = rig.issue(json!({})).await;
+    let refund = hang_up_over_a_question(&rig, &key).await;
+    rig.sandbox.set_latency(Duration::ZERO);
+    let refunded = eventually("the refund is settled", || async {
+        let rows = rig.calls("state=settled&idempotency_key=r").await;
+        rows.into_iter().next()
+    })
+    .await;
+    assert_eq!(refunded["settled_usd"], "5.00");
+    let again = read(rig.post(&key, "/v1/refunds", "r", &refund)).await;
+    assert_eq!((again.status, again.header("x-keybrake-replayed")), (200, Some("true")));
+    assert_eq!(rig.show(&key).await["held_usd"], "0.00");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_price_that_nobody_waits_for_and_the_vendor_does_not_tell_is_a_recorded_refusal() {
+    let rig = Rig::start(Settings::default()).await;
+    let key = rig.issue(json!({})).await;
+    hang_up_over_a_question(&rig, &key).await;
+    rig.sandbox.reset();
+    let refused = eventually("the refusal is recorded", || async {
+        let rows = rig.calls("verdict=denied&idempotency_key=r").await;
+        rows.into_iter().next()
+    })
+    .await;
+    assert_eq!(refused["code"], "vendor_unreachable");
+    let shown = rig.show(&key).await;
+    assert_eq!((&shown["held_usd"], &shown["spent_usd"]), (&json!("0.00"), &json!("5.00")));
+    assert_eq!(rig.sandbox.requests().by_endpoint.get("POST /v1/refunds"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

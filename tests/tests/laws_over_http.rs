@@ -376,10 +376,12 @@ async fn law_11_contention_waits_and_only_spending_is_a_cap_hit() {
     assert_eq!(contended.header("x-keybrake-cap-hit"), None);
     assert_eq!(contended.header("retry-after"), Some("1"));
 
-    let waiting = tokio::spawn({
+    let mut waiting = tokio::spawn({
         let (rig, key) = (Arc::clone(&rig), key.clone());
         async move { rig.pay(&key, "third", 100).await }
     });
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
+    assert!(early.is_err(), "it waits while the hold lasts: {early:?}");
     rig.sandbox.hold(false);
     assert_eq!(first.await.unwrap().status, 200);
     let capped = waiting.await.unwrap();

@@ -1,18 +1,74 @@
-//! The README's commands, run as they are printed, on other ports.
+//! The documents' commands, run as they are printed, on other ports.
 
 #![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
 
-use keybrake_tests::{API_KEY, SECRET, process};
+use keybrake_tests::{
+    API_KEY, SECRET,
+    process::{self, Process},
+};
+use serde_json::Value;
 
-/// The shell blocks under "Try it by hand".
-fn blocks() -> Vec<String> {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("README.md");
-    let text = fs::read_to_string(readme).unwrap();
-    let (_, section) = text.split_once("## Try it by hand").unwrap();
+/// The shell blocks of a document under this heading.
+fn blocks(document: &str, heading: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(document);
+    let text = fs::read_to_string(path).unwrap();
+    let (_, section) = text.split_once(heading).unwrap();
     let pieces = section.split("```sh\n").skip(1);
     pieces.map(|piece| piece.split_once("```").unwrap().0.to_owned()).collect()
+}
+
+/// Runs a block and says what it printed. An HTTP answer that is an error fails it.
+fn run(proxy: &Process, script: &str, variables: &[(&str, &str)]) -> String {
+    let script = script.replace("http://127.0.0.1:8787", &proxy.url);
+    let script = script.replace("export KEYBRAKE_API_KEY=kb_api_choose_a_long_random_one", ":");
+    let script = format!("curl() {{ command curl --fail-with-body \"$@\"; }}\n{script}");
+    let folder = process::binary().parent().unwrap().display().to_string();
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
+        .env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap()))
+        .env("KEYBRAKE_API_KEY", API_KEY)
+        .env("KEYBRAKE_URL", &proxy.url)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complained = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{script}\n{said}\n{complained}");
+    assert!(!said.contains(SECRET) && !complained.contains(SECRET));
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_guide_to_the_http_api_work() {
+    let data = tempfile::tempdir().unwrap();
+    let sandbox = process::sandbox(&[]);
+    let proxy = process::proxy(data.path(), &sandbox.url, &[]);
+    // What an answer tells goes into the variables that later blocks name.
+    let mut variables = BTreeMap::new();
+    let mut answers = Vec::new();
+    for block in blocks("docs/http-api.md", "# The HTTP API") {
+        let given: Vec<_> = variables
+            .iter()
+            .map(|(name, value): (&&str, &String)| (*name, value.as_str()))
+            .collect();
+        let said = run(&proxy, &block, &given);
+        let answer: Value = serde_json::from_str(&said).unwrap_or_default();
+        for (variable, member) in
+            [("VAULT_KEY", "vault_key"), ("KEY_ID", "key_id"), ("API_KEY_ID", "api_key_id")]
+        {
+            if let Some(value) = answer.get(member).and_then(Value::as_str) {
+                variables.insert(variable, value.to_owned());
+            }
+        }
+        answers.push(said);
+    }
+    assert!(answers.len() >= 10, "{answers:?}");
+    let told = ["\"vault_key\":", "pi_", "run-42-item-8", "\"revoked_at\":", "\"lifted\":"];
+    for told in told {
+        assert!(answers.iter().any(|answer| answer.contains(told)), "{told}: {answers:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,31 +76,13 @@ async fn the_readmes_commands_work() {
     let data = tempfile::tempdir().unwrap();
     let sandbox = process::sandbox(&[]);
     let proxy = process::proxy(data.path(), &sandbox.url, &[]);
-    let run = |script: &str, variables: &[(&str, &str)]| {
-        let script = script.replace("http://127.0.0.1:8787", &proxy.url);
-        let script = script.replace("export KEYBRAKE_API_KEY=kb_api_choose_a_long_random_one", ":");
-        let folder = process::binary().parent().unwrap().display().to_string();
-        let output = Command::new("bash")
-            .args(["-euo", "pipefail", "-c", &script])
-            .env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap()))
-            .env("KEYBRAKE_API_KEY", API_KEY)
-            .env("KEYBRAKE_URL", &proxy.url)
-            .envs(variables.iter().copied())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let complained = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{script}\n{said}\n{complained}");
-        assert!(!said.contains(SECRET) && !complained.contains(SECRET));
-        said
-    };
-    let blocks = blocks();
+    let run = |script: &str, variables: &[(&str, &str)]| run(&proxy, script, variables);
+    let blocks = blocks("README.md", "## Try it by hand");
     let [start, issue, charge, look] = blocks.as_slice() else { panic!("four blocks: {blocks:?}") };
     assert!(start.contains("keybrake sandbox &") && start.contains("keybrake serve"));
 
-    let issued: serde_json::Value = serde_json::from_str(&run(issue, &[])).unwrap();
-    let text =
-        |name: &str| issued.get(name).and_then(serde_json::Value::as_str).unwrap().to_owned();
+    let issued: Value = serde_json::from_str(&run(issue, &[])).unwrap();
+    let text = |name: &str| issued.get(name).and_then(Value::as_str).unwrap().to_owned();
     let token = text("vault_key");
     let first = run(charge, &[("VAULT_KEY", &token)]);
     assert!(first.starts_with("HTTP/1.1 200") && !first.contains("x-keybrake-replayed"), "{first}");

@@ -134,6 +134,9 @@ fn room(rows: &Rows, key: &VaultKey, quote: &Quote) -> Result<Result<(), Refusal
     let mut contended = None;
     for id in &key.chain {
         let budget = rows.budgets.get(id).ok_or(Corrupt(*id))?;
+        if let Some(max_calls) = budget.calls_exhausted() {
+            return Ok(Err(Refusal::CallsExhausted { budget: *id, max_calls }));
+        }
         match budget.room(quote.hold) {
             Room::Fits => {}
             Room::Contended => contended = contended.or(Some(*id)),
@@ -147,7 +150,10 @@ fn room(rows: &Rows, key: &VaultKey, quote: &Quote) -> Result<Result<(), Refusal
 }
 
 fn hold(rows: &mut Rows, begin: &Begin, quote: &Quote, now: Timestamp) -> Result<Begun, Corrupt> {
-    change_all(rows, &begin.key.chain, |budget| budget.hold(quote.hold))?;
+    change_all(rows, &begin.key.chain, |budget| {
+        budget.count_call();
+        budget.hold(quote.hold)
+    })?;
     let life = Life::held(quote.hold, begin.request.method.is_read());
     record(rows, begin, Verdict::Allowed(life), quote.asked.clone(), now);
     Ok(Begun::Held(HeldCall {

@@ -1,13 +1,15 @@
 //! Recording what became of calls that were sent: by their answer, by a look-up, by an operator,
 //! or by the death of the process that had sent them.
 
+use std::collections::BTreeMap;
+
 use crate::{
     budget::Corrupt,
     call::{Event, Life, State},
     ids::{BudgetId, CallId},
     ledger::{
-        Conclude, Ended, Finish, begin, change_all,
-        rows::{Call, Rows, Verdict},
+        Conclude, Ended, Finding, Finish, Recovered, begin, change_all,
+        rows::{Call, Deed, Rows, Verdict},
     },
     time::Timestamp,
 };
@@ -18,7 +20,8 @@ pub(super) fn finish(rows: &mut Rows, finish: &Finish, now: Timestamp) -> Result
     let Some(life) = current.and_then(Call::life) else {
         return Ok(Ended::Ignored);
     };
-    let Some((life, chain)) = transition(rows, finish.call, life, finish.event, now)? else {
+    let Some((life, chain)) = transition(rows, finish.call, life, finish.evidence.into(), now)?
+    else {
         return Ok(Ended::Ignored);
     };
     let budget = chain.first().map(|own| begin::usage(rows, *own));
@@ -41,16 +44,16 @@ pub(super) fn conclude(
     let Some(call) = rows.calls.get(&found.call) else {
         return Ok(Ended::Ignored);
     };
-    let current =
-        found.event != Event::Absent || found.attempt.is_none_or(|attempt| attempt == call.attempt);
-    let too_early =
-        found.event == Event::Absent && found.looked_at.since(call.begun_at) <= found.absent_after;
-    let Some(life) =
-        call.life().filter(|life| current && !too_early && life.state == State::InDoubt)
-    else {
+    let proves = match found.finding {
+        Finding::Found(_) | Finding::ResolvedSettled(_) | Finding::ResolvedReleased => true,
+        Finding::Absent { attempt, looked_at, absent_after } => {
+            attempt == call.attempt && looked_at.since(call.begun_at) > absent_after
+        }
+    };
+    let Some(life) = call.life().filter(|_| proves) else {
         return Ok(Ended::Ignored);
     };
-    let Some((life, chain)) = transition(rows, found.call, life, found.event, now)? else {
+    let Some((life, chain)) = transition(rows, found.call, life, found.finding.into(), now)? else {
         return Ok(Ended::Ignored);
     };
     let usage = chain.first().map(|own| begin::usage(rows, *own));
@@ -61,20 +64,31 @@ pub(super) fn conclude(
         call.note = Some(found.note.clone());
         call.cap_usage_after = usage.unwrap_or(call.cap_usage_after);
     }
+    if matches!(found.finding, Finding::ResolvedSettled(_) | Finding::ResolvedReleased) {
+        rows.record(&found.by, Deed::Resolved, found.call.to_string(), now);
+    }
     Ok(Ended::Recorded { state: life.state.name(), chain })
 }
 
-/// Puts every held call in doubt.
-pub(super) fn recover(rows: &mut Rows, now: Timestamp) -> Result<usize, Corrupt> {
+/// Puts every held call in doubt. A budget whose amounts do not add up keeps its own calls from
+/// that, and no other's.
+pub(super) fn recover(rows: &mut Rows, now: Timestamp) -> Recovered {
     let held = |life: &Life| life.state == State::Held;
-    let lost: Vec<_> =
+    let lost: BTreeMap<_, _> =
         rows.calls.values().filter_map(|call| Some((call.id, call.life().filter(held)?))).collect();
-    let mut in_doubt = 0;
+    let mut recovered = Recovered { in_doubt: 0, stay_held: BTreeMap::new() };
     for (call, life) in lost {
-        let after = transition(rows, call, life, Event::Lost, now)?;
-        in_doubt += usize::from(after.is_some_and(|(life, _)| life.state == State::InDoubt));
+        match transition(rows, call, life, Event::Lost, now) {
+            Ok(after) => {
+                let doubted = after.is_some_and(|(life, _)| life.state == State::InDoubt);
+                recovered.in_doubt += usize::from(doubted);
+            }
+            Err(corrupt) => {
+                recovered.stay_held.insert(call, corrupt);
+            }
+        }
     }
-    Ok(in_doubt)
+    recovered
 }
 
 /// Moves a call to its next state, and its money along its whole chain. `None` where the event

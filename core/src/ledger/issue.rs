@@ -1,20 +1,15 @@
-//! Issuing, refreshing and revoking vault keys.
+//! Issuing and refreshing vault keys.
 
 use crate::{
     budget::Budget,
-    call::State,
     ids::{BudgetId, KeyId},
     ledger::{
-        Issue, Issued, Refresh, Revoked,
-        rows::{Call, IssuedOnce, Rows, VaultKey},
+        Issue, Issued, Refresh,
+        rows::{Deed, IssuedOnce, Rows, VaultKey},
     },
     refusal::Refusal,
     time::Timestamp,
 };
-
-fn unknown(key: KeyId) -> Refusal {
-    Refusal::NotFound { what: format!("vault key {key}") }
-}
 
 /// Makes a key and its budget; of a repeated request, finds what it made the first time.
 pub(super) fn issue(rows: &mut Rows, issue: &Issue, now: Timestamp) -> Result<Issued, Refusal> {
@@ -24,9 +19,12 @@ pub(super) fn issue(rows: &mut Rows, issue: &Issue, now: Timestamp) -> Result<Is
         }
         return issued(rows, before.key, true);
     }
+    if let Some(at) = rows.run_revoked_at(&issue.label) {
+        return Err(Refusal::RunRevoked { at });
+    }
     let mut chain = vec![issue.budget];
     if let Some(parent) = issue.parent {
-        let parent = rows.keys.get(&parent).ok_or_else(|| unknown(parent))?;
+        let parent = rows.keys.get(&parent).ok_or_else(|| Refusal::unknown_key(parent))?;
         refuse_revoked(rows, &parent.chain)?;
         chain.extend(&parent.chain);
     }
@@ -51,6 +49,7 @@ pub(super) fn issue(rows: &mut Rows, issue: &Issue, now: Timestamp) -> Result<Is
         rows.issued.insert(once.clone(), made);
         rows.changes.issued.insert(once.clone());
     }
+    rows.record(&issue.by, Deed::Issued, issue.key.to_string(), now);
     issued(rows, issue.key, false)
 }
 
@@ -60,7 +59,7 @@ pub(super) fn refresh(
     refresh: &Refresh,
     now: Timestamp,
 ) -> Result<Issued, Refusal> {
-    let mut last = rows.keys.get(&refresh.key).ok_or_else(|| unknown(refresh.key))?;
+    let mut last = rows.keys.get(&refresh.key).ok_or_else(|| Refusal::unknown_key(refresh.key))?;
     refuse_revoked(rows, &last.chain)?;
     while let Some(next) = last.successor.and_then(|id| rows.keys.get(&id)) {
         last = next;
@@ -82,29 +81,8 @@ pub(super) fn refresh(
         },
     );
     insert_key(rows, predecessor);
+    rows.record(&refresh.by, Deed::Refreshed, refresh.key.to_string(), now);
     issued(rows, refresh.successor, false)
-}
-
-/// Stops the key's budget, and so every key on it and every descendant. A second time changes nothing.
-pub(super) fn revoke(rows: &mut Rows, key: KeyId, now: Timestamp) -> Result<Revoked, Refusal> {
-    let own = rows.keys.get(&key).and_then(VaultKey::budget);
-    let budget = own.and_then(|own| rows.budgets.get_mut(&own)).ok_or_else(|| unknown(key))?;
-    if budget.revoked_at.is_none() {
-        budget.revoked_at = Some(now);
-        rows.changes.budgets.insert(budget.id);
-    }
-    let budget = budget.clone();
-    let spends_from =
-        |call: &&Call| rows.chain(call.budget).is_some_and(|chain| chain.contains(&budget.id));
-    let in_state = |state: State| {
-        let calls =
-            rows.calls.values().filter(|call| call.life().is_some_and(|life| life.state == state));
-        let mut ids: Vec<_> = calls.filter(spends_from).map(|call| call.id).collect();
-        ids.sort();
-        ids
-    };
-    let (in_flight, in_doubt) = (in_state(State::Held), in_state(State::InDoubt));
-    Ok(Revoked { budget, in_flight, in_doubt })
 }
 
 fn refuse_revoked(rows: &Rows, chain: &[BudgetId]) -> Result<(), Refusal> {
@@ -117,7 +95,10 @@ fn insert_key(rows: &mut Rows, key: VaultKey) {
 }
 
 fn issued(rows: &Rows, id: KeyId, replayed: bool) -> Result<Issued, Refusal> {
-    let key = rows.keys.get(&id).ok_or_else(|| unknown(id))?;
-    let budget = key.budget().and_then(|own| rows.budgets.get(&own)).ok_or_else(|| unknown(id))?;
+    let key = rows.keys.get(&id).ok_or_else(|| Refusal::unknown_key(id))?;
+    let budget = key
+        .budget()
+        .and_then(|own| rows.budgets.get(&own))
+        .ok_or_else(|| Refusal::unknown_key(id))?;
     Ok(Issued { key: key.clone(), budget: budget.clone(), replayed })
 }

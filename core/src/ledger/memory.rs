@@ -9,7 +9,7 @@ use crate::{
     ids::CallId,
     ledger::{
         Command, Reply, decide,
-        rows::{Changes, Rows},
+        rows::{Record, Rows},
     },
     time::Timestamp,
 };
@@ -19,11 +19,13 @@ use crate::{
 pub struct MemoryLedger {
     rows: Rows,
     answers: HashMap<CallId, Vec<u8>>,
+    records: Vec<Record>,
 }
 
 impl Default for MemoryLedger {
     fn default() -> Self {
-        Self { rows: Rows::new(Timestamp::from_micros(0)), answers: HashMap::new() }
+        let rows = Rows::new(Timestamp::from_micros(0));
+        Self { rows, answers: HashMap::new(), records: Vec::new() }
     }
 }
 
@@ -36,7 +38,7 @@ impl MemoryLedger {
                 self.answers.insert(call, answer.to_vec());
             }
         }
-        self.rows.changes = Changes::default();
+        self.records.extend(std::mem::take(&mut self.rows.changes).records);
         replies
     }
 
@@ -44,6 +46,12 @@ impl MemoryLedger {
     #[must_use]
     pub const fn rows(&self) -> &Rows {
         &self.rows
+    }
+
+    /// What was done through the admin API, the oldest first.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
     }
 
     /// The sealed answer of a call.

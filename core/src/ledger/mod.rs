@@ -5,22 +5,25 @@
 //! decision reads no clock and does no I/O, so a revocation, an expiry and a hold are decided in
 //! the same instant on every store, and [`memory`] is a full reference.
 
+mod api_key;
 mod begin;
 mod finish;
 mod issue;
 pub mod memory;
+mod revoke;
 pub mod rows;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
+    access::{Actor, ApiKey, Bounds, Role},
     budget::{Budget, Caps, Corrupt},
-    call::Event,
-    ids::{BudgetId, CallId, KeyId},
+    call::{Event, Evidence},
+    ids::{ApiKeyId, BudgetId, CallId, KeyId},
     money::MicroUsd,
-    policy::{Policy, RunLabel},
+    policy::{Policy, RunLabel, Runs},
     refusal::Refusal,
     time::Timestamp,
     token::TokenHash,
@@ -35,7 +38,15 @@ pub enum Command {
     /// Make a vault key on an old one's budget.
     Refresh(Refresh),
     /// Stop a budget.
-    Revoke(KeyId),
+    Revoke(Revoke),
+    /// Stop the budgets of all keys of some runs.
+    RevokeRuns(Box<RevokeRuns>),
+    /// Let revoked runs issue again.
+    Lift(Box<Lift>),
+    /// Make an API key.
+    CreateApiKey(Box<CreateApiKey>),
+    /// Stop an API key.
+    RevokeApiKey(RevokeApiKey),
     /// Would a call need its price? Asked before the vendor is asked for it.
     Peek(Box<Peek>),
     /// Decide on a call and hold its money.
@@ -53,16 +64,20 @@ pub enum Command {
 pub enum Reply {
     /// To [`Command::Issue`] and [`Command::Refresh`].
     Issued(Result<Issued, Refusal>),
-    /// To [`Command::Revoke`].
+    /// To [`Command::Revoke`] and [`Command::RevokeRuns`].
     Revoked(Result<Revoked, Refusal>),
+    /// To [`Command::Lift`]: whether they were revoked.
+    Lifted(bool),
+    /// To [`Command::CreateApiKey`] and [`Command::RevokeApiKey`].
+    ApiKey(Result<ApiKey, Refusal>),
     /// To [`Command::Peek`]: whether only a price is missing.
     Peeked(bool),
     /// To [`Command::Begin`].
     Begun(Box<Begun>),
     /// To [`Command::Finish`] and [`Command::Conclude`].
     Ended(Ended),
-    /// To [`Command::Recover`]: how many calls are in doubt by it.
-    Recovered(usize),
+    /// To [`Command::Recover`].
+    Recovered(Recovered),
 }
 
 /// Makes a vault key and its budget.
@@ -88,6 +103,8 @@ pub struct Issue {
     pub parent: Option<KeyId>,
     /// How long it lives.
     pub lives: Duration,
+    /// Who asks.
+    pub by: Actor,
 }
 
 /// Makes a vault key on an old one's budget and policy, or finds the one that was made.
@@ -101,6 +118,63 @@ pub struct Refresh {
     pub token_hash: TokenHash,
     /// How long it lives; as long as the old one by default.
     pub lives: Option<Duration>,
+    /// Who asks.
+    pub by: Actor,
+}
+
+/// Stops a key's budget for good, and so every key on it and every descendant.
+#[derive(Clone, Debug)]
+pub struct Revoke {
+    /// The key.
+    pub key: KeyId,
+    /// Who asks.
+    pub by: Actor,
+}
+
+/// Stops the budgets of all keys of some runs, which issue nothing from now on.
+#[derive(Clone, Debug)]
+pub struct RevokeRuns {
+    /// Which.
+    pub runs: Runs,
+    /// Who asks.
+    pub by: Actor,
+}
+
+/// Lets revoked runs issue again. What was revoked stays so.
+#[derive(Clone, Debug)]
+pub struct Lift {
+    /// Which: as they were revoked.
+    pub runs: Runs,
+    /// Who asks.
+    pub by: Actor,
+}
+
+/// Makes an API key.
+#[derive(Clone, Debug)]
+pub struct CreateApiKey {
+    /// The key's id.
+    pub id: ApiKeyId,
+    /// The SHA-256 of its token.
+    pub token_hash: TokenHash,
+    /// What its owner calls it.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// On whose runs.
+    pub bounds: Bounds,
+    /// How long it lives; for good by default.
+    pub lives: Option<Duration>,
+    /// Who asks.
+    pub by: Actor,
+}
+
+/// Stops an API key.
+#[derive(Clone, Debug)]
+pub struct RevokeApiKey {
+    /// Which.
+    pub key: ApiKeyId,
+    /// Who asks.
+    pub by: Actor,
 }
 
 /// A vault key that was issued.
@@ -114,11 +188,13 @@ pub struct Issued {
     pub replayed: bool,
 }
 
-/// A budget that was stopped.
+/// Budgets that were stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
-    /// The budget, with when it was revoked and what is spent, held and in doubt.
-    pub budget: Budget,
+    /// When they were first revoked.
+    pub at: Timestamp,
+    /// The budgets, with what is spent, held and in doubt.
+    pub budgets: Vec<Budget>,
     /// Calls that were begun and have no answer yet, descendants' included.
     pub in_flight: Vec<CallId>,
     /// Calls in doubt, descendants' included.
@@ -232,8 +308,8 @@ pub struct Finish {
     pub call: CallId,
     /// The attempt that ended. Of any other attempt, nothing is recorded.
     pub attempt: u32,
-    /// The evidence.
-    pub event: Event,
+    /// What that proves about the money.
+    pub evidence: Evidence,
     /// When its first byte went out, if one did.
     pub sent_at: Option<Timestamp>,
     /// What the vendor said.
@@ -243,23 +319,51 @@ pub struct Finish {
 }
 
 /// What a look-up or an operator found out about a call in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The vendor has what the call made, for this much: evidence whichever attempt made it.
+    Found(MicroUsd),
+    /// The vendor has nothing of it: evidence where no attempt came after the look-up began, and
+    /// where the last one had had time to appear by then.
+    Absent {
+        /// The last attempt before the look-up.
+        attempt: u32,
+        /// When the look-up began.
+        looked_at: Timestamp,
+        /// How long after its begin an attempt may still appear.
+        absent_after: Duration,
+    },
+    /// An operator says that it was executed, for this much.
+    ResolvedSettled(MicroUsd),
+    /// An operator says that it was not executed.
+    ResolvedReleased,
+}
+
+impl From<Finding> for Event {
+    fn from(finding: Finding) -> Self {
+        match finding {
+            Finding::Found(amount) => Self::Found(amount),
+            Finding::Absent { .. } => Self::Absent,
+            Finding::ResolvedSettled(amount) => Self::ResolvedSettled(amount),
+            Finding::ResolvedReleased => Self::ResolvedReleased,
+        }
+    }
+}
+
+/// Ends the doubt about a call, where what was found out proves something.
 #[derive(Clone, Debug)]
 pub struct Conclude {
     /// The call.
     pub call: CallId,
-    /// The attempt that was looked up; any, where an operator says so.
-    pub attempt: Option<u32>,
-    /// What it means for the money.
-    pub event: Event,
-    /// The earliest time since the last send at which its absence counts as evidence.
-    pub absent_after: Duration,
-    /// When the look-up began.
-    pub looked_at: Timestamp,
+    /// What was found out.
+    pub finding: Finding,
     /// The vendor's id of what was found.
     pub object_id: Option<String>,
     /// The vendor's status, if the answer is known again.
     pub status: Option<u16>,
-    /// What was found, or who says so and why.
+    /// Who found it out.
+    pub by: Actor,
+    /// The same in words; of an operator, also who says so and why.
     pub note: String,
     /// The sealed answer, if it is known again.
     pub sealed: Option<Vec<u8>>,
@@ -277,6 +381,15 @@ pub enum Ended {
         /// The budgets whose money moved, so that those who wait for it can be woken.
         chain: Vec<BudgetId>,
     },
+}
+
+/// What became of the calls that a process had in flight when it died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// How many are in doubt now.
+    pub in_doubt: usize,
+    /// Those that stay held, since the amounts of one of their budgets do not add up.
+    pub stay_held: BTreeMap<CallId, Corrupt>,
 }
 
 /// Decides a batch of commands, in order, on the rows that they touch.
@@ -297,46 +410,50 @@ fn decide_one(rows: &mut Rows, command: &Command, now: Timestamp) -> Result<Repl
     Ok(match command {
         Command::Issue(issue) => Reply::Issued(issue::issue(rows, issue, now)),
         Command::Refresh(refresh) => Reply::Issued(issue::refresh(rows, refresh, now)),
-        Command::Revoke(key) => Reply::Revoked(issue::revoke(rows, *key, now)),
+        Command::Revoke(revoke) => Reply::Revoked(revoke::revoke(rows, revoke, now)),
+        Command::RevokeRuns(revoke) => Reply::Revoked(Ok(revoke::revoke_runs(rows, revoke, now))),
+        Command::Lift(lift) => Reply::Lifted(revoke::lift(rows, lift, now)),
+        Command::CreateApiKey(create) => Reply::ApiKey(Ok(api_key::create(rows, create, now))),
+        Command::RevokeApiKey(revoke) => Reply::ApiKey(api_key::revoke(rows, revoke, now)),
         Command::Peek(peek) => Reply::Peeked(begin::needs_quote(rows, peek, now)),
         Command::Begin(begin) => Reply::Begun(Box::new(begin::begin(rows, begin, now)?)),
         Command::Finish(finish) => Reply::Ended(finish::finish(rows, finish, now)?),
         Command::Conclude(conclude) => Reply::Ended(finish::conclude(rows, conclude, now)?),
-        Command::Recover => Reply::Recovered(finish::recover(rows, now)?),
+        Command::Recover => Reply::Recovered(finish::recover(rows, now)),
     })
 }
 
 impl Command {
     /// The call whose outcome this command reports.
     #[must_use]
-    pub const fn call(&self) -> Option<CallId> {
-        match self {
-            Self::Finish(finish) => Some(finish.call),
-            Self::Conclude(conclude) => Some(conclude.call),
-            Self::Issue(_)
-            | Self::Refresh(_)
-            | Self::Revoke(_)
-            | Self::Peek(_)
-            | Self::Begin(_)
-            | Self::Recover => None,
-        }
+    pub fn call(&self) -> Option<CallId> {
+        self.outcome().map(|(call, _)| call)
     }
 
     /// The sealed answer that this command brings, if it was recorded.
     #[must_use]
     pub fn answer_to_store(&self, reply: &Result<Reply, Corrupt>) -> Option<(CallId, &[u8])> {
         let recorded = matches!(reply, Ok(Reply::Ended(Ended::Recorded { .. })));
-        let (call, sealed) = match self {
-            Self::Finish(finish) => (finish.call, finish.sealed.as_deref()),
-            Self::Conclude(conclude) => (conclude.call, conclude.sealed.as_deref()),
+        let (call, sealed) = self.outcome().filter(|_| recorded)?;
+        sealed.map(|sealed| (call, sealed))
+    }
+
+    /// The call whose outcome this command reports, with its sealed answer.
+    fn outcome(&self) -> Option<(CallId, Option<&[u8]>)> {
+        match self {
+            Self::Finish(finish) => Some((finish.call, finish.sealed.as_deref())),
+            Self::Conclude(conclude) => Some((conclude.call, conclude.sealed.as_deref())),
             Self::Issue(_)
             | Self::Refresh(_)
             | Self::Revoke(_)
+            | Self::RevokeRuns(_)
+            | Self::Lift(_)
+            | Self::CreateApiKey(_)
+            | Self::RevokeApiKey(_)
             | Self::Peek(_)
             | Self::Begin(_)
-            | Self::Recover => return None,
-        };
-        sealed.filter(|_| recorded).map(|sealed| (call, sealed))
+            | Self::Recover => None,
+        }
     }
 }
 

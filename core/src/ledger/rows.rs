@@ -3,14 +3,15 @@
 //! A store loads them, [`decide`](super::decide) changes them, and the store writes what changed:
 //! that is all a store does, so that all stores behave alike.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
+    access::{Actor, ApiKey},
     budget::Budget,
     call::{Life, State},
-    ids::{BudgetId, CallId, KeyId},
+    ids::{ApiKeyId, BudgetId, CallId, KeyId},
     money::MicroUsd,
-    policy::{Method, Policy, RunLabel},
+    policy::{Method, Policy, RunLabel, Runs},
     time::Timestamp,
     token::TokenHash,
 };
@@ -191,6 +192,60 @@ impl Call {
     }
 }
 
+/// What was done through the admin API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// A vault key was issued.
+    Issued,
+    /// A vault key was refreshed.
+    Refreshed,
+    /// A vault key's budget was revoked.
+    Revoked,
+    /// Runs were revoked.
+    RunsRevoked,
+    /// Runs may issue again.
+    RunsLifted,
+    /// A doubt was ended by an operator.
+    Resolved,
+    /// An API key was created.
+    ApiKeyCreated,
+    /// An API key was revoked.
+    ApiKeyRevoked,
+    /// A vendor's secret was set.
+    VendorSecretSet,
+}
+
+impl Deed {
+    /// The name in answers and in the store.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Issued => "key_issued",
+            Self::Refreshed => "key_refreshed",
+            Self::Revoked => "key_revoked",
+            Self::RunsRevoked => "runs_revoked",
+            Self::RunsLifted => "runs_lifted",
+            Self::Resolved => "call_resolved",
+            Self::ApiKeyCreated => "api_key_created",
+            Self::ApiKeyRevoked => "api_key_revoked",
+            Self::VendorSecretSet => "vendor_secret_set",
+        }
+    }
+}
+
+/// What was done through the admin API, when, by whom and to what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub who: Actor,
+    /// What.
+    pub deed: Deed,
+    /// To what: an id, or a label.
+    pub target: String,
+}
+
 /// What a batch inserted and changed, for the store to write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -204,6 +259,12 @@ pub struct Changes {
     pub calls: BTreeSet<CallId>,
     /// Issue requests to remember.
     pub issued: BTreeSet<IssueBinding>,
+    /// Revoked runs to insert or, where they are gone from the rows, to delete.
+    pub revoked_runs: BTreeSet<Runs>,
+    /// API keys to insert or to update.
+    pub api_keys: BTreeSet<ApiKeyId>,
+    /// What was done through the admin API, to be kept.
+    pub records: Vec<Record>,
 }
 
 /// The rows that a batch touches. To the in-memory reference, all there are.
@@ -221,6 +282,10 @@ pub struct Rows {
     pub bindings: HashMap<Binding, CallId>,
     /// What was issued for an issue request's idempotency key.
     pub issued: HashMap<IssueBinding, IssuedOnce>,
+    /// The runs that issue nothing, with when they were revoked.
+    pub revoked_runs: BTreeMap<Runs, Timestamp>,
+    /// API keys by id.
+    pub api_keys: HashMap<ApiKeyId, ApiKey>,
     /// What the batch changed.
     pub changes: Changes,
 }
@@ -236,6 +301,8 @@ impl Rows {
             calls: HashMap::new(),
             bindings: HashMap::new(),
             issued: HashMap::new(),
+            revoked_runs: BTreeMap::new(),
+            api_keys: HashMap::new(),
             changes: Changes::default(),
         }
     }
@@ -264,6 +331,17 @@ impl Rows {
             next = self.budgets.get(&parent)?.parent;
         }
         Some(chain)
+    }
+
+    /// When this run was revoked, if it was.
+    #[must_use]
+    pub fn run_revoked_at(&self, label: &RunLabel) -> Option<Timestamp> {
+        self.revoked_runs.iter().filter(|(runs, _)| runs.contain(label)).map(|(_, at)| *at).min()
+    }
+
+    /// Keeps what was done through the admin API.
+    pub(super) fn record(&mut self, who: &Actor, deed: Deed, target: String, at: Timestamp) {
+        self.changes.records.push(Record { at, who: who.clone(), deed, target });
     }
 
     /// When the first of these budgets was revoked, if any was.

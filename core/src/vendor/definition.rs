@@ -43,6 +43,10 @@ pub struct Definition {
     /// Writes with a price.
     #[serde(default)]
     pub priced: Vec<Priced>,
+    /// Writes that move money, whose price can't be known before: refused, unless a key's policy
+    /// sets what they count for.
+    #[serde(default)]
+    pub unpriced: Vec<Unpriced>,
 }
 
 /// Where a credential stands in a request.
@@ -170,6 +174,19 @@ pub struct Priced {
     pub lookup: Option<PricedLookup>,
 }
 
+/// A write whose price can't be known before.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unpriced {
+    /// Which one.
+    pub endpoint: EndpointPattern,
+    /// JSON pointer to an amount that a 2xx answer says, in the currency's smallest unit. The call
+    /// settles at it where it is more than what was held.
+    pub amount: Option<String>,
+    /// JSON pointer to its currency.
+    pub currency: Option<String>,
+}
+
 /// A question to the vendor about a price.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -278,8 +295,10 @@ pub enum Rule<'a> {
     Priced(&'a Priced),
     /// It only reads, or it is a write without a price.
     Free,
+    /// It moves money whose amount can't be known before.
+    Unpriced(&'a Unpriced),
     /// It is a write that is not listed.
-    Unpriced,
+    Unlisted,
 }
 
 impl Definition {
@@ -357,8 +376,12 @@ impl Definition {
             Rule::Priced(priced)
         } else if endpoint.method.is_read() || lists(&self.free) {
             Rule::Free
+        } else if let Some(unpriced) =
+            self.unpriced.iter().find(|unpriced| unpriced.endpoint.matches(endpoint))
+        {
+            Rule::Unpriced(unpriced)
         } else {
-            Rule::Unpriced
+            Rule::Unlisted
         }
     }
 }

@@ -10,9 +10,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::{
-    call::Event,
     ids::CallId,
     ledger::rows::Call,
+    money::MicroUsd,
     time::Timestamp,
     vendor::{
         definition::{Definition, Events, Priced, PricedLookup, Rule},
@@ -65,8 +65,8 @@ pub enum Verdict {
 /// What a found object means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// For the money.
-    pub event: Event,
+    /// How much it moved or committed.
+    pub moved: MicroUsd,
     /// The status of the answer that it stands for.
     pub status: u16,
     /// The answer that it stands for.
@@ -197,22 +197,18 @@ impl Search<'_> {
     #[must_use]
     pub fn found(&self, call: &Call, object: &Value) -> Option<Found> {
         let hold = call.life()?.hold;
-        let outcome = self.priced.settled(hold, object);
-        let Event::Executed(amount) = outcome.event else {
-            return None;
-        };
-        let event = Event::Found(amount);
+        let moved = self.priced.moved(hold, object);
         let status = object.pointer(&self.priced.settled.status).and_then(Value::as_str)?;
         let nothing = self.priced.settled.nothing.iter().any(|none| none == status);
         let Some(declined) = self.lookup.declined.as_ref().filter(|_| nothing) else {
-            return Some(Found { event, status: 200, answer: object.clone() });
+            return Some(Found { moved, status: 200, answer: object.clone() });
         };
         let kind = object.pointer("/object").and_then(Value::as_str).unwrap_or("object");
         let answer = json!({ "error": {
             "type": declined.kind, "code": object.pointer(&declined.code),
-            "message": object.pointer(&declined.message), kind: outcome.object_id,
+            "message": object.pointer(&declined.message), kind: id_at(object, &self.priced.settled.object),
         }});
-        Some(Found { event, status: 402, answer })
+        Some(Found { moved, status: 402, answer })
     }
 }
 

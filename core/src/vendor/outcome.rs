@@ -6,10 +6,10 @@
 use serde_json::Value;
 
 use crate::{
-    call::Event,
+    call::Evidence,
     currency::Currency,
     money::MicroUsd,
-    vendor::definition::{Definition, Otherwise, Priced, Rule},
+    vendor::definition::{Definition, Otherwise, Priced, Rule, Unpriced},
 };
 
 /// What came back for a call.
@@ -37,7 +37,7 @@ pub enum Answer<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// For the money.
-    pub event: Event,
+    pub evidence: Evidence,
     /// The vendor's id of what was made.
     pub object_id: Option<String>,
     /// Whether the vendor refused our own secret.
@@ -45,8 +45,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    const fn of(event: Event) -> Self {
-        Self { event, object_id: None, secret_refused: false }
+    const fn of(evidence: Evidence) -> Self {
+        Self { evidence, object_id: None, secret_refused: false }
     }
 }
 
@@ -61,8 +61,8 @@ impl Definition {
         answer: Answer<'_>,
     ) -> Outcome {
         let (status, body) = match answer {
-            Answer::NotSent => return Outcome::of(Event::NotExecuted),
-            Answer::None => return Outcome::of(Event::Unknown),
+            Answer::NotSent => return Outcome::of(Evidence::NotExecuted),
+            Answer::None => return Outcome::of(Evidence::Unknown),
             Answer::Unreadable { status } => (status, None),
             Answer::Whole { status, body } => (status, serde_json::from_slice::<Value>(body).ok()),
         };
@@ -76,30 +76,41 @@ impl Definition {
                 return priced.declined(hold, &body);
             }
         }
-        let event = if is_success(status) || is_read {
-            Event::Executed(MicroUsd::ZERO)
+        if let Rule::Unpriced(unpriced) = rule {
+            if is_success(status) {
+                return unpriced.settled(hold, &body);
+            }
+            if self.outcome.declined.contains(&status) {
+                // What a decline leaves behind is not known either.
+                return Outcome::of(Evidence::Executed(hold));
+            }
+        }
+        let evidence = if is_success(status) || is_read {
+            Evidence::Executed(MicroUsd::ZERO)
         } else if self.outcome.not_executed.contains(&status) {
-            Event::NotExecuted
+            Evidence::NotExecuted
         } else {
-            Event::Unknown
+            Evidence::Unknown
         };
-        Outcome { secret_refused, ..Outcome::of(event) }
+        Outcome { secret_refused, ..Outcome::of(evidence) }
     }
 }
 
 impl Priced {
     /// What an object in its present state has moved or committed; the hold where it does not say.
     #[must_use]
-    pub fn settled(&self, hold: MicroUsd, object: &Value) -> Outcome {
+    pub fn moved(&self, hold: MicroUsd, object: &Value) -> MicroUsd {
         let says = &self.settled;
         let status = object.pointer(&says.status).and_then(Value::as_str);
-        let nothing = status.is_some_and(|status| says.nothing.iter().any(|none| none == status));
-        let amount = if nothing {
-            MicroUsd::ZERO
-        } else {
-            amount(object, &says.amount, &says.currency).unwrap_or(hold)
-        };
-        Outcome { object_id: text(object, &says.object), ..Outcome::of(Event::Executed(amount)) }
+        if status.is_some_and(|status| says.nothing.iter().any(|none| none == status)) {
+            return MicroUsd::ZERO;
+        }
+        amount(object, &says.amount, &says.currency).unwrap_or(hold)
+    }
+
+    fn settled(&self, hold: MicroUsd, object: &Value) -> Outcome {
+        let object_id = text(object, &self.settled.object);
+        Outcome { object_id, ..Outcome::of(Evidence::Executed(self.moved(hold, object))) }
     }
 
     fn declined(&self, hold: MicroUsd, body: &Value) -> Outcome {
@@ -111,7 +122,16 @@ impl Priced {
             Otherwise::Nothing => MicroUsd::ZERO,
         });
         let object_id = says.object.as_deref().and_then(|pointer| text(body, pointer));
-        Outcome { object_id, ..Outcome::of(Event::Executed(amount)) }
+        Outcome { object_id, ..Outcome::of(Evidence::Executed(amount)) }
+    }
+}
+
+impl Unpriced {
+    fn settled(&self, hold: MicroUsd, object: &Value) -> Outcome {
+        let pointers = self.amount.as_deref().zip(self.currency.as_deref());
+        let said = pointers.and_then(|(pointer, currency)| amount(object, pointer, currency));
+        let amount = said.map_or(hold, |said| said.max(hold));
+        Outcome { object_id: text(object, "/id"), ..Outcome::of(Evidence::Executed(amount)) }
     }
 }
 
@@ -149,9 +169,9 @@ mod tests {
         definition.outcome(definition.rule(&endpoint), method.is_read(), usd(500), answer)
     }
 
-    fn event(path: &str, status: u16, body: &Value) -> Event {
+    fn evidence(path: &str, status: u16, body: &Value) -> Evidence {
         let body = body.to_string();
-        outcome(Method::Post, path, Answer::Whole { status, body: body.as_bytes() }).event
+        outcome(Method::Post, path, Answer::Whole { status, body: body.as_bytes() }).evidence
     }
 
     #[test]
@@ -168,8 +188,8 @@ mod tests {
             ("/v1/refunds", "failed", 0),
         ] {
             assert_eq!(
-                event(path, 200, &object(status)),
-                Event::Executed(usd(moved)),
+                evidence(path, 200, &object(status)),
+                Evidence::Executed(usd(moved)),
                 "{path} {status}"
             );
         }
@@ -186,12 +206,12 @@ mod tests {
             json!({"amount": 400, "currency": "jpy"}),
             json!({"amount": 4.5, "currency": "usd"}),
         ] {
-            assert_eq!(event("/v1/charges", 200, &body), Event::Executed(usd(500)), "{body}");
+            assert_eq!(evidence("/v1/charges", 200, &body), Evidence::Executed(usd(500)), "{body}");
         }
         let unreadable = Answer::Unreadable { status: 201 };
         assert_eq!(
-            outcome(Method::Post, "/v1/charges", unreadable).event,
-            Event::Executed(usd(500))
+            outcome(Method::Post, "/v1/charges", unreadable).evidence,
+            Evidence::Executed(usd(500))
         );
     }
 
@@ -199,29 +219,70 @@ mod tests {
     fn a_decline_was_executed_and_commits_what_stays_confirmable() {
         let intent =
             json!({"error": {"payment_intent": {"id": "pi_1", "amount": 300, "currency": "usd"}}});
-        assert_eq!(event("/v1/payment_intents", 402, &intent), Event::Executed(usd(300)));
-        assert_eq!(event("/v1/payment_intents", 402, &json!({})), Event::Executed(usd(500)));
+        assert_eq!(evidence("/v1/payment_intents", 402, &intent), Evidence::Executed(usd(300)));
+        assert_eq!(evidence("/v1/payment_intents", 402, &json!({})), Evidence::Executed(usd(500)));
         assert_eq!(
-            event("/v1/charges", 402, &json!({"error": {"charge": "ch_1"}})),
-            Event::Executed(usd(0))
+            evidence("/v1/charges", 402, &json!({"error": {"charge": "ch_1"}})),
+            Evidence::Executed(usd(0))
         );
         let unreadable = Answer::Unreadable { status: 402 };
         assert_eq!(
-            outcome(Method::Post, "/v1/payment_intents", unreadable).event,
-            Event::Executed(usd(500))
+            outcome(Method::Post, "/v1/payment_intents", unreadable).evidence,
+            Evidence::Executed(usd(500))
         );
+    }
+
+    #[test]
+    fn a_write_without_a_price_settles_at_the_larger_of_hold_and_answer() {
+        let path = "/v1/subscriptions";
+        let invoice = |cents: u64, currency: &str| json!({"id": "in_1", "amount_paid": cents, "currency": currency});
+        for (path, body, settled) in [
+            (path, json!({}), 500),
+            (path, invoice(900, "usd"), 500),
+            ("/v1/invoices/in_1/pay", invoice(499, "usd"), 500),
+            ("/v1/invoices/in_1/pay", invoice(500, "usd"), 500),
+            ("/v1/invoices/in_1/pay", invoice(501, "usd"), 501),
+            ("/v1/invoices/in_1/pay", invoice(900, "xof"), 500),
+            ("/v1/invoices/in_1/pay", json!({"id": "in_1"}), 500),
+        ] {
+            assert_eq!(evidence(path, 200, &body), Evidence::Executed(usd(settled)), "{body}");
+        }
+        let body = invoice(501, "usd").to_string();
+        let whole = Answer::Whole { status: 200, body: body.as_bytes() };
+        let settled = outcome(Method::Post, "/v1/invoices/in_1/pay", whole);
+        assert_eq!(settled.object_id.as_deref(), Some("in_1"));
+        let unreadable = Answer::Unreadable { status: 200 };
+        assert_eq!(outcome(Method::Post, path, unreadable).evidence, Evidence::Executed(usd(500)));
+    }
+
+    #[test]
+    fn a_decline_of_a_write_without_a_price_keeps_the_hold_and_a_refusal_releases_it() {
+        let path = "/v1/invoices/in_1/pay";
+        let declined = json!({"error": {"code": "card_declined"}, "amount_paid": 0});
+        assert_eq!(evidence(path, 402, &declined), Evidence::Executed(usd(500)));
+        assert_eq!(evidence(path, 400, &declined), Evidence::NotExecuted);
+        assert_eq!(evidence(path, 500, &declined), Evidence::Unknown);
+        let refused = Answer::Whole { status: 401, body: b"{}" };
+        assert!(outcome(Method::Post, path, refused).secret_refused);
     }
 
     #[test]
     fn refusals_before_processing_release_and_all_else_is_in_doubt() {
         for status in [400, 401, 403, 404, 429] {
-            assert_eq!(event("/v1/charges", status, &json!({})), Event::NotExecuted, "{status}");
+            assert_eq!(
+                evidence("/v1/charges", status, &json!({})),
+                Evidence::NotExecuted,
+                "{status}"
+            );
         }
         for status in [100, 301, 302, 307, 408, 409, 418, 424, 500, 502, 503, 504, 599] {
-            assert_eq!(event("/v1/charges", status, &json!({})), Event::Unknown, "{status}");
+            assert_eq!(evidence("/v1/charges", status, &json!({})), Evidence::Unknown, "{status}");
         }
-        assert_eq!(outcome(Method::Post, "/v1/charges", Answer::NotSent).event, Event::NotExecuted);
-        assert_eq!(outcome(Method::Post, "/v1/charges", Answer::None).event, Event::Unknown);
+        assert_eq!(
+            outcome(Method::Post, "/v1/charges", Answer::NotSent).evidence,
+            Evidence::NotExecuted
+        );
+        assert_eq!(outcome(Method::Post, "/v1/charges", Answer::None).evidence, Evidence::Unknown);
     }
 
     #[test]
@@ -235,15 +296,15 @@ mod tests {
 
     #[test]
     fn reads_and_free_writes_cost_nothing() {
-        let nothing = Event::Executed(MicroUsd::ZERO);
+        let nothing = Evidence::Executed(MicroUsd::ZERO);
         for status in [200, 404, 500] {
             assert_eq!(
-                outcome(Method::Get, "/v1/charges", Answer::Whole { status, body: b"{}" }).event,
+                outcome(Method::Get, "/v1/charges", Answer::Whole { status, body: b"{}" }).evidence,
                 nothing
             );
         }
-        assert_eq!(event("/v1/customers", 200, &json!({})), nothing);
-        assert_eq!(event("/v1/customers", 400, &json!({})), Event::NotExecuted);
-        assert_eq!(event("/v1/customers", 500, &json!({})), Event::Unknown);
+        assert_eq!(evidence("/v1/customers", 200, &json!({})), nothing);
+        assert_eq!(evidence("/v1/customers", 400, &json!({})), Evidence::NotExecuted);
+        assert_eq!(evidence("/v1/customers", 500, &json!({})), Evidence::Unknown);
     }
 }

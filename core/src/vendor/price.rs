@@ -40,6 +40,12 @@ impl Quote {
         Self { hold: MicroUsd::ZERO, asked: None }
     }
 
+    /// The price that a policy sets.
+    #[must_use]
+    pub const fn fixed(hold: MicroUsd) -> Self {
+        Self { hold, asked: None }
+    }
+
     fn new(amount: u64, currency: &str, name: &str) -> Result<Self, Refusal> {
         let not_priced =
             || Refusal::CurrencyNotPriced { currency: currency.chars().take(8).collect() };

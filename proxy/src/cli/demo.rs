@@ -70,7 +70,7 @@ async fn demo(options: &Options, directory: &Path) -> anyhow::Result<()> {
     let config = Config::load(&|name| variables.get(name).cloned())?;
     let (app, closed) = App::open(config, Clock::default(), Durability::Full).await?;
     let stopped = stop.clone();
-    let serving = tokio::spawn(server::serve(app, closed, listener, async move {
+    let serving = tokio::spawn(server::serve(app, closed, listener.into(), async move {
         stopped.cancelled().await;
     }));
 
@@ -176,16 +176,16 @@ async fn report(
     let budget = settled_budget(client, id).await?;
     let amount = |name: &str| budget.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
     print(&format!("{:3} charged", count("charged")));
-    print(&format!("{:3} capped", count("cap_exhausted")));
-    print(&format!("{:3} duplicates at the vendor", executed.duplicate_keys.len()));
+    print(&format!("{:3} refused, since the cap is exhausted", count("cap_exhausted")));
+    print(&format!("{:3} charged twice", executed.duplicate_keys.len()));
     print(&format!(
-        "    ({} tries in all, since {} answers and {} requests were lost on the way)",
+        "\nThat took {} tries: on the way to the vendor {} got lost, and on the way back {}.",
         count("tries"),
-        faults(sandbox, "answer_lost"),
-        faults(sandbox, "request_lost")
+        counted(faults(sandbox, "request_lost"), "request"),
+        counted(faults(sandbox, "answer_lost"), "answer"),
     ));
     print(&format!(
-        "\nThe vendor executed {} charges, ${}.{:02} in all.",
+        "The vendor executed {} charges, ${}.{:02} in all.",
         executed.data.len(),
         moved / 100,
         moved % 100
@@ -196,10 +196,13 @@ async fn report(
         amount("held_usd"),
         amount("in_doubt_usd")
     ));
-    let listed =
-        client.ask(Method::GET, "/audit/calls?agent_run_label=demo/fan-out&limit=8", None).await?;
-    let rows = listed.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
-    print("The newest of the run's audit rows:");
+    let mut rows = Vec::new();
+    for verdict in ["allowed", "denied"] {
+        let path = format!("/audit/calls?agent_run_label=demo/fan-out&verdict={verdict}&limit=4");
+        let listed = client.ask(Method::GET, &path, None).await?;
+        rows.extend(listed.get("data").and_then(Value::as_array).cloned().unwrap_or_default());
+    }
+    print("Some of the run's audit rows:");
     print(&table::show(&rows, &COLUMNS, false));
     Ok(())
 }
@@ -222,16 +225,25 @@ fn faults(sandbox: &Sandbox, name: &str) -> u64 {
     sandbox.requests().faults.get(name).copied().unwrap_or(0)
 }
 
+fn counted(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 fn further(url: &str, api_key: &str, key: &Value, keeps: bool) -> String {
+    // As it was called, since it need not be on the PATH.
+    let keybrake = std::env::args().next().unwrap_or_else(|| "keybrake".to_owned());
     if !keeps {
-        return "\nTo look further, run `keybrake demo --keep`: it goes on serving and says how to ask it.".to_owned();
+        return format!(
+            "\nTo look further, run `{keybrake} demo --keep`: it goes on serving and says how to ask it."
+        );
     }
     let id = key.get("key_id").and_then(Value::as_str).unwrap_or_default();
     format!(
         "\nStill serving, until Ctrl-C. In another terminal:\n\
          \n  export KEYBRAKE_URL={url} KEYBRAKE_API_KEY={api_key}\
-         \n  keybrake audit list --verdict denied\
-         \n  keybrake key show {id}\
-         \n  keybrake key revoke {id}"
+         \n  {keybrake} audit list --verdict denied\
+         \n  {keybrake} key show {id}\
+         \n  {keybrake} key revoke {id}"
     )
 }

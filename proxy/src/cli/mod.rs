@@ -1,21 +1,31 @@
 //! The command line. Data goes to standard output, talk to standard error.
 
+mod api_key;
 mod audit;
 mod client;
+mod confirm;
 mod demo;
+mod doctor;
+mod failure;
 mod key;
+mod page;
+mod run;
 mod sandbox;
 mod serve;
 mod table;
 mod vendor;
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, process::ExitCode, thread::available_parallelism};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 misused, 3 no answer from the server, \
+    4 refused by the server, 5 not confirmed.";
 
 /// The spending brake for agents: a proxy that holds the money before the call.
 #[derive(Parser)]
-#[command(name = "keybrake", version, arg_required_else_help = true)]
+#[command(name = "keybrake", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -35,16 +45,37 @@ enum Command {
     /// Issue, show, refresh and revoke vault keys.
     #[command(subcommand)]
     Key(key::Command),
-    /// Read the audit log, and resolve calls in doubt.
+    /// Stop whole runs by their label, and let them issue again.
+    #[command(subcommand)]
+    Run(run::Command),
+    /// Read and export the audit log, and resolve calls in doubt.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Create, list and revoke API keys.
+    #[command(subcommand)]
+    ApiKey(api_key::Command),
+    /// Check this machine's configuration: database, master key, clock, vendors.
+    Doctor {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
 }
 
-/// Runs the command that the process's arguments ask for. Exit codes: 0 done, 1 failed, 2 misused.
+/// Runs the command that the process's arguments ask for, and gives its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One core is the ledger's thread's.
+    let workers = available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
@@ -55,7 +86,19 @@ pub fn run() -> ExitCode {
             Command::Sandbox(options) => sandbox::run(options).await,
             Command::Vendor(command) => vendor::run(command),
             Command::Key(command) => key::run(command).await,
+            Command::Run(command) => run::run(command).await,
             Command::Audit(command) => audit::run(command).await,
+            Command::ApiKey(command) => api_key::run(command).await,
+            Command::Doctor { json } => doctor::run(json).await,
+            Command::Completions { shell } => {
+                clap_complete::generate(
+                    shell,
+                    &mut Arguments::command(),
+                    "keybrake",
+                    &mut std::io::stdout(),
+                );
+                Ok(())
+            }
         }
     });
     match done {
@@ -66,7 +109,7 @@ pub fn run() -> ExitCode {
 
 fn failed(error: &anyhow::Error) -> ExitCode {
     talk(&format!("error: {error:#}"));
-    ExitCode::FAILURE
+    ExitCode::from(failure::Failure::exit_code(error))
 }
 
 /// Data, to standard output. A reader that has gone away is no failure.

@@ -1,5 +1,7 @@
 //! `keybrake serve`
 
+use std::net::SocketAddr;
+
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -9,7 +11,7 @@ use crate::{
     app::App,
     config::{Config, environment},
     outside::Clock,
-    server,
+    server::{self, Listeners},
     store::sqlite::Durability,
 };
 
@@ -18,20 +20,32 @@ pub(super) async fn run() -> anyhow::Result<()> {
     let config = Config::load(&environment)?;
     // Taken before anything listens, so that no signal is lost.
     let stop = tokio::spawn(asked_to_stop());
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("can't listen on {}", config.listen))?;
+    let listeners = Listeners { callers: bind(config.listen).await?, admin: admin(&config).await? };
     let (app, closed) = App::open(config, Clock::default(), Durability::Full).await?;
     for (name, vendor) in &app.vendors {
         if vendor.secret().is_none() {
             tracing::warn!(vendor = %name, "has no secret yet: set it with `keybrake vendor set`, then start again");
         }
     }
-    tracing::info!(address = %listener.local_addr()?, "listening");
-    server::serve(app, closed, listener, async {
+    tracing::info!(address = %listeners.callers.local_addr()?, "listening");
+    if let Some(admin) = &listeners.admin {
+        tracing::info!(address = %admin.local_addr()?, "listening for the admin API");
+    }
+    server::serve(app, closed, listeners, async {
         stop.await.unwrap_or_default();
     })
     .await
+}
+
+async fn admin(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    match config.admin_listen {
+        Some(address) => bind(address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))
 }
 
 /// Logs to standard error, as JSON where `KEYBRAKE_LOG_FORMAT=json`, by `KEYBRAKE_LOG`'s filter.

@@ -18,10 +18,14 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Keep a vendor's secret, read from standard input. The server must be stopped.
+    /// Keep a vendor's secret, read from standard input or, with a variable's name, from the
+    /// environment. The server must be stopped.
     Set {
         /// The vendor's name, such as stripe.
         vendor: String,
+        /// The variable of the environment that has the secret.
+        #[arg(long)]
+        from_env: Option<String>,
     },
     /// List the vendors and whether they have a secret. The server must be stopped.
     List {
@@ -35,11 +39,11 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
     let config = Config::load(&environment)?;
     let mut store = SqliteStore::open(&config.data_dir, Durability::Full)?;
     match command {
-        Command::Set { vendor } => {
+        Command::Set { vendor, from_env } => {
             if !config.vendors.contains_key(&vendor) {
                 bail!("there is no vendor {vendor:?}: `keybrake vendor list` shows them");
             }
-            let secret = read_secret(&vendor)?;
+            let secret = read_secret(&vendor, from_env.as_deref())?;
             let data_key = store.wrapped_key("data", || config.master_key.wrap_new_key("data"))?;
             let seal = SealKey::new(config.master_key.unwrap_key("data", &data_key)?);
             let sealed = seal.seal(VENDOR_SECRETS, &vendor, secret.expose_secret().as_bytes());
@@ -52,14 +56,19 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
 }
 
 /// A secret is never an argument: those are seen by everybody on the machine.
-fn read_secret(vendor: &str) -> anyhow::Result<SecretString> {
-    if std::io::stdin().is_terminal() {
-        talk(&format!("Type the secret of {vendor}, then Enter and Ctrl-D:"));
-    }
+fn read_secret(vendor: &str, from_env: Option<&str>) -> anyhow::Result<SecretString> {
     let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .context("the secret can't be read from standard input")?;
+    if let Some(name) = from_env {
+        text = environment(name)
+            .with_context(|| format!("the environment has no {name}; nothing was changed"))?;
+    } else {
+        if std::io::stdin().is_terminal() {
+            talk(&format!("Type the secret of {vendor}, then Enter and Ctrl-D:"));
+        }
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("the secret can't be read from standard input")?;
+    }
     let secret = text.trim();
     if secret.len() < 8 || !secret.bytes().all(|b| b.is_ascii_graphic()) {
         bail!("a secret has at least 8 printable characters and no spaces; nothing was changed");

@@ -52,12 +52,23 @@ fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
+/// The code of a refusal that became an answer.
+#[derive(Clone, Copy)]
+struct Code(&'static str);
+
+/// The code of the refusal that this answer is, if it is one.
+#[must_use]
+pub fn refusal_code(answer: &Response<Body>) -> Option<&'static str> {
+    answer.extensions().get::<Code>().map(|Code(code)| *code)
+}
+
 /// A refusal as every SDK can read it.
 #[must_use]
 pub fn refuse(refusal: &Refusal, call: Option<CallId>) -> Response<Body> {
     let mut response = Response::new(Body::from(refusal.body(call).to_string()));
     *response.status_mut() =
         StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.extensions_mut().insert(Code(refusal.code()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

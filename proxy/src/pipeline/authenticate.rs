@@ -3,10 +3,19 @@
 use std::sync::Arc;
 
 use base64::Engine;
-use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
-use keybrake_core::{ledger::rows::VaultKey, refusal::Refusal, token::VaultToken};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION, request::Parts};
+use keybrake_core::{
+    access::{Action, Grant},
+    ledger::rows::VaultKey,
+    refusal::Refusal,
+    token::VaultToken,
+};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::app::App;
+
+/// The header that names the vault key to spend as.
+const HANDLE: &str = "x-keybrake-key-id";
 
 /// Somebody with a vault key that is known. Whether it still lives is decided with the call.
 #[must_use]
@@ -14,32 +23,85 @@ pub(super) struct Caller {
     pub(super) key: Arc<VaultKey>,
 }
 
-/// Finds the vault key that the request carries. Without one it is refused, and not recorded:
-/// strangers must not fill the disk.
+/// Finds the vault key that the request spends as: the one whose token it carries, or the one that
+/// an API key names. Without either it is refused, and not recorded: strangers must not fill the
+/// disk.
 pub(super) async fn authenticate(app: &App, head: &Parts) -> Result<Caller, Refusal> {
-    let token = vault_token(&head.headers).ok_or(Refusal::InvalidKey)?;
-    Ok(Caller { key: app.key_of(&token).await? })
+    Ok(Caller { key: vault_key_of(app, &head.headers).await? })
+}
+
+/// The vault key whose token a request carries, or that an API key in it names.
+pub async fn vault_key_of(app: &App, headers: &HeaderMap) -> Result<Arc<VaultKey>, Refusal> {
+    let token = vault_token(headers);
+    let mut handles = headers.get_all(HANDLE).iter();
+    let (handle, more) = (handles.next(), handles.next());
+    match (token, handle) {
+        (Some(token), None) => app.key_of(&token).await,
+        (None, Some(handle)) if more.is_none() => by_handle(app, headers, handle).await,
+        (None, _) => Err(Refusal::InvalidKey),
+        (Some(_), Some(_)) => Err(Refusal::InvalidRequest {
+            why: "a vault key and X-Keybrake-Key-Id exclude one another: send either".to_owned(),
+        }),
+    }
+}
+
+/// The vault key that an API key spends as. What lies outside its bounds is not there.
+async fn by_handle(
+    app: &App,
+    headers: &HeaderMap,
+    handle: &HeaderValue,
+) -> Result<Arc<VaultKey>, Refusal> {
+    let grant = grant(app, headers).await?;
+    grant.permit(Action::Spend)?;
+    let id = handle.to_str().ok().and_then(|text| text.parse().ok());
+    let id = id.ok_or_else(|| Refusal::InvalidRequest {
+        why: "X-Keybrake-Key-Id is not a vault key's id, such as vk_06s3kxb9gk7ks".to_owned(),
+    })?;
+    let key = app.key_named(id).await?.ok_or_else(|| Refusal::unknown_key(id))?;
+    grant.permit_key(&key)?;
+    Ok(key)
+}
+
+/// What the API key grants that the request carries.
+pub async fn grant(app: &App, headers: &HeaderMap) -> Result<Grant, Refusal> {
+    for given in presented(headers) {
+        match app.grant_of(given.expose_secret()).await {
+            Err(Refusal::InvalidKey) => {}
+            found => return found,
+        }
+    }
+    Err(Refusal::InvalidKey)
 }
 
 /// The vault key's token: as Bearer, as Basic user name (Stripe's habit), or as Basic password
 /// (Twilio's). More than one credential is none.
 #[must_use]
 pub fn vault_token(headers: &HeaderMap) -> Option<VaultToken> {
+    presented(headers).iter().find_map(|given| VaultToken::parse(given.expose_secret()))
+}
+
+/// What stands in the one `Authorization` header: each text in it that can be a credential.
+fn presented(headers: &HeaderMap) -> Vec<SecretString> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (given.next(), given.next()) else {
-        return None;
+        return Vec::new();
     };
-    let (scheme, credential) = value.to_str().ok()?.split_once(' ')?;
+    let text = value.to_str().ok();
+    let Some((scheme, credential)) = text.and_then(|text| text.split_once(' ')) else {
+        return Vec::new();
+    };
     if scheme.eq_ignore_ascii_case("bearer") {
-        return VaultToken::parse(credential);
+        return vec![SecretString::from(credential)];
     }
     if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
+        return Vec::new();
     }
-    let decoded = base64::engine::general_purpose::STANDARD.decode(credential).ok()?;
-    let decoded = String::from_utf8(decoded).ok()?;
-    let (user, password) = decoded.split_once(':')?;
-    VaultToken::parse(user).or_else(|| VaultToken::parse(password))
+    let decoded = base64::engine::general_purpose::STANDARD.decode(credential).ok();
+    let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+    match decoded.as_deref().and_then(|pair| pair.split_once(':')) {
+        Some((user, password)) => vec![SecretString::from(user), SecretString::from(password)],
+        None => Vec::new(),
+    }
 }
 
 #[cfg(test)]

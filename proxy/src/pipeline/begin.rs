@@ -95,7 +95,9 @@ async fn decide(app: &App, mut command: Begin) -> Result<(Begun, Instant), Refus
     let deadline = tokio::time::Instant::now() + app.contention_wait;
     let mut place = None;
     loop {
+        let asked = Instant::now();
         let decided = app.decide(Command::Begin(Box::new(command.clone()))).await?;
+        app.metrics.begun(asked.elapsed());
         let Reply::Begun(begun) = decided.reply else {
             return Err(Refusal::LedgerUnavailable);
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::{HeaderMap, Response};
 use keybrake_core::{
-    call::Event,
+    call::Evidence,
     ledger::{self, Command},
     refusal::Refusal,
     vendor::outcome::{Answer, Outcome},
@@ -32,7 +32,7 @@ pub(super) async fn finish(app: &App, exchange: Exchange, sender: oneshot::Sende
     let Exchange { held, answer } = exchange;
     let outcome = outcome(&held, &answer);
     let record = record(app, &held, &answer, &outcome);
-    tracing::info!(call = %held.call.call, attempt = held.call.attempt, status = record.answer.status, event = ?outcome.event, "answered");
+    tracing::info!(call = %held.call.call, attempt = held.call.attempt, status = record.answer.status, evidence = ?outcome.evidence, "answered");
     let deduplicates = held.target.vendor.definition.idempotency.is_some();
     let queued = app.writer.queue(Command::Finish(Box::new(record.clone()))).await;
     let reply = reply(&held, answer, &outcome);
@@ -96,8 +96,8 @@ fn record(app: &App, held: &Held, answer: &VendorAnswer, outcome: &Outcome) -> l
         let name = vendor.definition.headers.request_id.as_deref()?;
         Some(headers.get(name)?.to_str().ok()?.chars().take(200).collect())
     };
-    let sealed = match (answer, outcome.event) {
-        (VendorAnswer::Whole { status, headers, body }, Event::Executed(_))
+    let sealed = match (answer, outcome.evidence) {
+        (VendorAnswer::Whole { status, headers, body }, Evidence::Executed(_))
             if !vendor.leaks_into(body) =>
         {
             let stored =
@@ -109,7 +109,7 @@ fn record(app: &App, held: &Held, answer: &VendorAnswer, outcome: &Outcome) -> l
     ledger::Finish {
         call: held.call.call,
         attempt: held.call.attempt,
-        event: outcome.event,
+        evidence: outcome.evidence,
         sent_at: held.gate.sent_at(),
         answer: ledger::rows::VendorAnswer {
             status,
@@ -127,10 +127,10 @@ fn reply(held: &Held, answer: VendorAnswer, outcome: &Outcome) -> Response<Body>
     let is_read = held.target.endpoint.method.is_read();
     let retry_helps = vendor.definition.idempotency.is_some();
     // A retry that was refused says nothing about the attempt before it.
-    let still_in_doubt = held.call.attempt > 1 && outcome.event == Event::NotExecuted;
+    let still_in_doubt = held.call.attempt > 1 && outcome.evidence == Evidence::NotExecuted;
     let refusal = match &answer {
         VendorAnswer::None(_) if is_read => Some(Refusal::VendorUnreachable),
-        _ if outcome.event == Event::Unknown || still_in_doubt => {
+        _ if outcome.evidence == Evidence::Unknown || still_in_doubt => {
             Some(Refusal::OutcomeUnknown { retry_helps })
         }
         VendorAnswer::None(_) => Some(Refusal::VendorUnreachable),

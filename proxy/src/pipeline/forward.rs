@@ -46,7 +46,11 @@ impl Target {
 
 /// Sends a held call once.
 pub(super) async fn forward(app: &App, held: Box<Held>) -> Exchange {
+    let begun = Instant::now();
     let answer = exchange(app, &held).await;
+    if !matches!(answer, VendorAnswer::None(NoAnswer::NotSent)) {
+        app.metrics.answered(&held.request.vendor, begun.elapsed());
+    }
     Exchange { held, answer }
 }
 

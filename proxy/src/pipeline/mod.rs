@@ -26,8 +26,8 @@ use keybrake_core::{ids::CallId, refusal::Refusal};
 use tokio::sync::oneshot;
 
 pub(crate) use answer::StoredAnswer;
-pub use answer::refuse;
-pub use authenticate::vault_token;
+pub use answer::{refusal_code, refuse};
+pub use authenticate::{grant, vault_key_of, vault_token};
 
 use crate::app::App;
 use begin::Decision;

@@ -17,18 +17,17 @@ use keybrake_core::{
     ledger::rows::{Request, VaultKey},
     params::{InvalidParams, Params},
     path::CanonicalPath,
-    policy::{Endpoint, Method},
+    policy::{Endpoint, IdempotencyFrom, Method, Scope},
     refusal::Refusal,
     vendor::definition::{Definition, Rule},
 };
+use sha2::{Digest, Sha256};
 
 use super::authenticate::Caller;
 use crate::app::{App, Vendor};
 
 /// The largest request body, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
-/// How long a request body may take to arrive.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// The longest `X-Keybrake-Context`, in bytes.
 const MAX_CONTEXT: usize = 512;
 /// What is kept of a path that can't be read, in characters.
@@ -88,15 +87,29 @@ async fn read(
     let path = CanonicalPath::parse(head.uri.path()).map_err(|_| Refusal::PathNotCanonical)?;
     let method =
         Method::parse(head.method.as_str()).ok_or_else(|| invalid("this method is not proxied"))?;
+    if key.policy.scope == Scope::Audit {
+        return Err(Refusal::EndpointNotAllowed {
+            attempted: format!("{} {path}", method.as_str()),
+            allowed: Vec::new(),
+        });
+    }
     let (vendor, path) = route(app, path, key)?;
     let endpoint = Endpoint { method, path };
     request.path = endpoint.path.to_string();
-    let body = read_body(&head, body).await?;
+    let body = read_body(&head, body, app.limits.body).await?;
     let mut params = read_params(&head, &endpoint, &body)?;
     let definition = &vendor.definition;
     let own_key = lifted_key(definition, &head.headers, &mut params)?;
-    request.idempotency_key = own_key.filter(|_| !method.is_read());
     request.fingerprint = params.fingerprint(&endpoint);
+    if !method.is_read() {
+        request.idempotency_key = match key.policy.idempotency {
+            IdempotencyFrom::Caller => own_key,
+            IdempotencyFrom::Content => Some(content_key(key, &request.fingerprint)),
+        };
+        if key.policy.require_idempotency_key && request.idempotency_key.is_none() {
+            return Err(Refusal::IdempotencyKeyRequired);
+        }
+    }
     if let Rule::Priced(priced) = definition.rule(&endpoint) {
         request.customer =
             priced.customer.as_deref().and_then(|name| params.get(name)).map(str::to_owned);
@@ -175,7 +188,7 @@ fn route(
     }
 }
 
-async fn read_body(head: &Parts, body: Body) -> Result<Bytes, Refusal> {
+async fn read_body(head: &Parts, body: Body, within: Duration) -> Result<Bytes, Refusal> {
     let declared = head
         .headers
         .get(CONTENT_LENGTH)
@@ -183,16 +196,14 @@ async fn read_body(head: &Parts, body: Body) -> Result<Bytes, Refusal> {
     if declared.is_some_and(|length| length > MAX_BODY) {
         return Err(Refusal::BodyTooLarge { limit: MAX_BODY });
     }
-    let reading = tokio::time::timeout(BODY_WITHIN, Limited::new(body, MAX_BODY).collect());
+    let reading = tokio::time::timeout(within, Limited::new(body, MAX_BODY).collect());
     match reading.await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(Refusal::BodyTooLarge { limit: MAX_BODY })
         }
         Ok(Err(_)) => Err(invalid("the body broke off before its end")),
-        Err(_) => {
-            Err(invalid(format!("the body did not arrive within {} s", BODY_WITHIN.as_secs())))
-        }
+        Err(_) => Err(invalid(format!("the body did not arrive within {} s", within.as_secs()))),
     }
 }
 
@@ -261,6 +272,12 @@ fn lifted_key(
         return Err(bad_key(definition));
     }
     Ok(key)
+}
+
+/// The idempotency key that a request's content makes within its run.
+fn content_key(key: &VaultKey, fingerprint: &[u8; 32]) -> String {
+    let hash = Sha256::new().chain_update(key.label.as_str()).chain_update(fingerprint).finalize();
+    format!("kbc-{}", hex::encode(hash))
 }
 
 fn bad_key(definition: &Definition) -> Refusal {

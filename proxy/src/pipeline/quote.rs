@@ -61,7 +61,12 @@ async fn price(
 ) -> Result<Quote, Refusal> {
     let priced = match target.rule() {
         Rule::Free => return Ok(Quote::nothing()),
-        Rule::Never | Rule::Unpriced => {
+        Rule::Unpriced(_) => {
+            let fixed = key.policy.fixed_holds.of(&target.endpoint);
+            let unpriced = || Refusal::UnpricedEndpoint { endpoint: target.endpoint.to_string() };
+            return fixed.map(Quote::fixed).ok_or_else(unpriced);
+        }
+        Rule::Never | Rule::Unlisted => {
             return Err(Refusal::UnpricedEndpoint { endpoint: target.endpoint.to_string() });
         }
         Rule::Priced(priced) => priced,

@@ -1,11 +1,12 @@
 //! Reading the rows that a command touches, each once.
 
 use keybrake_core::{
-    ids::{BudgetId, CallId, KeyId},
+    ids::{ApiKeyId, BudgetId, CallId, KeyId},
     ledger::{
         Command,
         rows::{Binding, IssueBinding, IssuedOnce, Rows, VaultKey},
     },
+    policy::Runs,
     time::Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension, params};
@@ -31,13 +32,22 @@ pub(super) fn load(
             if let Some(once) = &issue.once {
                 load_issued(connection, rows, once)?;
             }
+            load_revoked_runs(connection, rows)?;
             issue.parent.map_or(Ok(()), |parent| load_key(connection, rows, parent))
         }
         Command::Refresh(refresh) => load_key(connection, rows, refresh.key),
-        Command::Revoke(key) => {
-            load_key(connection, rows, *key)?;
+        Command::Revoke(revoke) => {
+            load_key(connection, rows, revoke.key)?;
             load_open_calls(connection, rows)
         }
+        Command::RevokeRuns(revoke) => {
+            load_revoked_runs(connection, rows)?;
+            load_keys_of(connection, rows, &revoke.runs)?;
+            load_open_calls(connection, rows)
+        }
+        Command::Lift(_) => load_revoked_runs(connection, rows),
+        Command::CreateApiKey(create) => load_api_key(connection, rows, create.id),
+        Command::RevokeApiKey(revoke) => load_api_key(connection, rows, revoke.key),
         Command::Peek(peek) => {
             load_chains(connection, rows, &peek.key.chain)?;
             peek.binding.as_ref().map_or(Ok(()), |binding| load_bound(connection, rows, binding))
@@ -188,6 +198,63 @@ fn load_open_calls(connection: &Connection, rows: &mut Rows) -> Result<(), Store
         connection.prepare_cached("SELECT id FROM calls WHERE state IN ('held', 'in_doubt')")?;
     let ids: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     ids.into_iter().try_for_each(|id| load_call(connection, rows, CallId::from_number(id)))
+}
+
+/// Loads the runs that issue nothing, unless the batch has them already.
+pub(super) fn load_revoked_runs(
+    connection: &Connection,
+    rows: &mut Rows,
+) -> Result<(), StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT name, is_prefix, revoked_at FROM revoked_runs")?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        let (name, is_prefix) = (row.get(0)?, row.get(1)?);
+        let runs = rows::runs(name, is_prefix)?;
+        // What the batch has changed is newer than what is stored.
+        if !rows.changes.revoked_runs.contains(&runs) {
+            rows.revoked_runs.insert(runs, Timestamp::from_micros(row.get(2)?));
+        }
+    }
+    Ok(())
+}
+
+/// Loads all keys of these runs.
+fn load_keys_of(connection: &Connection, rows: &mut Rows, runs: &Runs) -> Result<(), StoreError> {
+    let mut ids: Vec<i64> = Vec::new();
+    match runs {
+        Runs::Labelled(label) => {
+            let mut statement =
+                connection.prepare_cached("SELECT id FROM vault_keys WHERE label = ?1")?;
+            let found = statement.query_map([label.as_str()], |row| row.get(0))?;
+            ids.extend(found.collect::<Result<Vec<i64>, _>>()?);
+        }
+        Runs::Prefixed(prefix) => {
+            let mut statement = connection.prepare_cached(
+                "SELECT id FROM vault_keys WHERE label >= ?1 AND substr(label, 1, length(?1)) = ?1",
+            )?;
+            let found = statement.query_map([prefix], |row| row.get(0))?;
+            ids.extend(found.collect::<Result<Vec<i64>, _>>()?);
+        }
+    }
+    ids.into_iter().try_for_each(|id| load_key(connection, rows, KeyId::from_number(id)))
+}
+
+pub(super) fn load_api_key(
+    connection: &Connection,
+    rows: &mut Rows,
+    id: ApiKeyId,
+) -> Result<(), StoreError> {
+    if rows.api_keys.contains_key(&id) {
+        return Ok(());
+    }
+    let sql = ["SELECT ", rows::API_KEY, " FROM api_keys WHERE id = ?1"].concat();
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query([id.number()])?;
+    if let Some(row) = found.next()? {
+        rows.api_keys.insert(id, rows::api_key(row)?);
+    }
+    Ok(())
 }
 
 pub(super) fn load_issued(

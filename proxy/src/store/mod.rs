@@ -4,6 +4,7 @@
 //! `rows` maps rows to columns. [`writer`] gathers the commands that arrive while a batch commits,
 //! and [`reader`] answers questions beside it.
 
+mod checkpoint;
 mod load;
 pub mod reader;
 mod rows;

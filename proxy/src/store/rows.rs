@@ -1,12 +1,13 @@
 //! The ledger's rows as columns.
 
 use keybrake_core::{
+    access::{ApiKey, Role},
     budget::{Budget, Caps},
     call::{Life, State},
-    ids::{BudgetId, CallId, KeyId},
+    ids::{ApiKeyId, BudgetId, CallId, KeyId},
     ledger::rows::{Asked, Binding, Call, Request, VaultKey, VendorAnswer, Verdict},
     money::MicroUsd,
-    policy::{Method, RunLabel},
+    policy::{Method, RunLabel, Runs},
     time::Timestamp,
     token::TokenHash,
 };
@@ -17,7 +18,7 @@ use super::StoreError;
 
 /// The columns of a budget, in the order that [`budget`] reads.
 pub(super) const BUDGET: &str = "id, parent, daily_cap, total_cap, anchor, window, window_spent, \
-     total_spent, in_doubt, held, revoked_at";
+     total_spent, in_doubt, held, max_calls, calls, revoked_at";
 
 /// The columns of a vault key, in the order that [`vault_key`] reads.
 pub(super) const VAULT_KEY: &str =
@@ -44,6 +45,10 @@ impl Columns<'_> {
 
     fn time(&mut self) -> Result<Timestamp, StoreError> {
         self.get().map(Timestamp::from_micros)
+    }
+
+    fn maybe_time(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.get::<Option<i64>>()?.map(Timestamp::from_micros))
     }
 
     fn money(&mut self) -> Result<MicroUsd, StoreError> {
@@ -81,18 +86,28 @@ pub(super) fn budget(row: &Row<'_>) -> Result<Budget, StoreError> {
     let mut columns = Columns { row, next: 0 };
     let id = BudgetId::from_number(columns.get()?);
     let parent: Option<i64> = columns.get()?;
-    let caps = Caps::new(columns.maybe_money()?, columns.maybe_money()?);
+    let (daily, total) = (columns.maybe_money()?, columns.maybe_money()?);
+    let (anchor, window) = (columns.time()?, columns.get()?);
+    let (window_spent, total_spent) = (columns.money()?, columns.money()?);
+    let (in_doubt, held) = (columns.money()?, columns.money()?);
+    let max_calls = columns.get()?;
+    let caps = match Caps::new(daily, total) {
+        Some(caps) => caps.with_max_calls(max_calls),
+        None if total == Some(MicroUsd::ZERO) => Caps::nothing(),
+        None => return Err(StoreError::Unreadable("a budget has no cap")),
+    };
     Ok(Budget {
         id,
         parent: parent.map(BudgetId::from_number),
-        caps: caps.ok_or(StoreError::Unreadable("a budget has no cap"))?,
-        anchor: columns.time()?,
-        window: columns.get()?,
-        window_spent: columns.money()?,
-        total_spent: columns.money()?,
-        in_doubt: columns.money()?,
-        held: columns.money()?,
-        revoked_at: columns.get::<Option<i64>>()?.map(Timestamp::from_micros),
+        caps,
+        anchor,
+        window,
+        window_spent,
+        total_spent,
+        in_doubt,
+        held,
+        calls: columns.get()?,
+        revoked_at: columns.maybe_time()?,
     })
 }
 
@@ -110,6 +125,35 @@ pub(super) fn vault_key(row: &Row<'_>) -> Result<VaultKey, StoreError> {
         expires_at: columns.time()?,
         successor: columns.get::<Option<i64>>()?.map(KeyId::from_number),
     })
+}
+
+/// The columns of an API key, in the order that [`api_key`] reads.
+pub(super) const API_KEY: &str =
+    "id, token_hash, name, role, bounds, created_at, expires_at, revoked_at";
+
+pub(super) fn api_key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
+    let mut columns = Columns { row, next: 0 };
+    let id = ApiKeyId::from_number(columns.get()?);
+    let token_hash = TokenHash::from_bytes(columns.hash()?);
+    let name = columns.get()?;
+    let role: String = columns.get()?;
+    let role = Role::ALL.into_iter().find(|known| known.name() == role);
+    Ok(ApiKey {
+        id,
+        token_hash,
+        name,
+        role: role.ok_or(StoreError::Unreadable("a role is not one"))?,
+        bounds: serde_json::from_str(&columns.get::<String>()?)
+            .map_err(|_| StoreError::Unreadable("an API key's bounds are not what was written"))?,
+        created_at: columns.time()?,
+        expires_at: columns.maybe_time()?,
+        revoked_at: columns.maybe_time()?,
+    })
+}
+
+/// Runs by their label, or by how it begins.
+pub(super) fn runs(name: String, is_prefix: bool) -> Result<Runs, StoreError> {
+    if is_prefix { Ok(Runs::Prefixed(name)) } else { label(name).map(Runs::Labelled) }
 }
 
 fn label(text: String) -> Result<RunLabel, StoreError> {
@@ -149,8 +193,8 @@ pub(super) fn call(row: &Row<'_>) -> Result<Call, StoreError> {
         tagged: columns.get()?,
         attempt: columns.get()?,
         begun_at: columns.time()?,
-        sent_at: columns.get::<Option<i64>>()?.map(Timestamp::from_micros),
-        finished_at: columns.get::<Option<i64>>()?.map(Timestamp::from_micros),
+        sent_at: columns.maybe_time()?,
+        finished_at: columns.maybe_time()?,
         answer: VendorAnswer {
             status: columns.get()?,
             request_id: columns.get()?,

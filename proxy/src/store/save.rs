@@ -1,10 +1,12 @@
 //! Writing what a batch changed.
 
 use keybrake_core::{
+    access::ApiKey,
     budget::Budget,
     call::State,
     ids::{BudgetId, KeyId},
-    ledger::rows::{Call, Rows, VaultKey, Verdict},
+    ledger::rows::{Call, Record, Rows, VaultKey, Verdict},
+    policy::Runs,
     time::Timestamp,
 };
 use rusqlite::{Connection, params};
@@ -30,6 +32,15 @@ pub(super) fn save(connection: &Connection, rows: &Rows) -> Result<(), StoreErro
     for call in changes.new_calls.iter().filter_map(|id| rows.calls.get(id)) {
         insert_call(connection, call)?;
     }
+    for runs in &changes.revoked_runs {
+        save_revoked_runs(connection, runs, rows.revoked_runs.get(runs).copied())?;
+    }
+    for key in changes.api_keys.iter().filter_map(|id| rows.api_keys.get(id)) {
+        save_api_key(connection, key)?;
+    }
+    for record in &changes.records {
+        save_record(connection, record)?;
+    }
     let updated = changes.calls.difference(&changes.new_calls);
     for call in updated.filter_map(|id| rows.calls.get(id)) {
         update_call(connection, call)?;
@@ -40,11 +51,60 @@ pub(super) fn save(connection: &Connection, rows: &Rows) -> Result<(), StoreErro
     Ok(())
 }
 
+pub(super) fn save_record(connection: &Connection, record: &Record) -> Result<(), StoreError> {
+    let Record { at, who, deed, target } = record;
+    connection
+        .prepare_cached("INSERT INTO records (at, who, deed, target) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![at.as_micros(), who.as_str(), deed.name(), target])?;
+    Ok(())
+}
+
+fn save_revoked_runs(
+    connection: &Connection,
+    runs: &Runs,
+    revoked_at: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let is_prefix = matches!(runs, Runs::Prefixed(_));
+    match revoked_at {
+        Some(at) => connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO revoked_runs (name, is_prefix, revoked_at) VALUES (?1, ?2, ?3)",
+            )?
+            .execute(params![runs.text(), is_prefix, at.as_micros()])?,
+        None => connection
+            .prepare_cached("DELETE FROM revoked_runs WHERE name = ?1 AND is_prefix = ?2")?
+            .execute(params![runs.text(), is_prefix])?,
+    };
+    Ok(())
+}
+
+fn save_api_key(connection: &Connection, key: &ApiKey) -> Result<(), StoreError> {
+    let bounds = serde_json::to_string(&key.bounds)
+        .map_err(|_| StoreError::Unreadable("an API key's bounds can't be written"))?;
+    connection
+        .prepare_cached(
+            "INSERT INTO api_keys (id, token_hash, name, role, bounds, created_at, expires_at, revoked_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+             ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at",
+        )?
+        .execute(params![
+            key.id.number(),
+            &key.token_hash.as_bytes()[..],
+            key.name,
+            key.role.name(),
+            bounds,
+            key.created_at.as_micros(),
+            key.expires_at.map(Timestamp::as_micros),
+            key.revoked_at.map(Timestamp::as_micros),
+        ])?;
+    Ok(())
+}
+
 fn save_budget(connection: &Connection, budget: &Budget) -> Result<(), StoreError> {
     let changed = connection
         .prepare_cached(
             "UPDATE budgets SET window = ?2, window_spent = ?3, total_spent = ?4, in_doubt = ?5, held = ?6, \
-             revoked_at = ?7 WHERE id = ?1",
+             calls = ?7, revoked_at = ?8 WHERE id = ?1",
         )?
         .execute(params![
             budget.id.number(),
@@ -53,6 +113,7 @@ fn save_budget(connection: &Connection, budget: &Budget) -> Result<(), StoreErro
             rows::micros(budget.total_spent),
             rows::micros(budget.in_doubt),
             rows::micros(budget.held),
+            budget.calls,
             budget.revoked_at.map(Timestamp::as_micros),
         ])?;
     if changed == 1 {
@@ -61,7 +122,8 @@ fn save_budget(connection: &Connection, budget: &Budget) -> Result<(), StoreErro
     connection
         .prepare_cached(
             "INSERT INTO budgets (id, parent, daily_cap, total_cap, anchor, window, window_spent, total_spent, \
-             in_doubt, held, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             in_doubt, held, max_calls, calls, revoked_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             budget.id.number(),
@@ -74,6 +136,8 @@ fn save_budget(connection: &Connection, budget: &Budget) -> Result<(), StoreErro
             rows::micros(budget.total_spent),
             rows::micros(budget.in_doubt),
             rows::micros(budget.held),
+            budget.caps.max_calls(),
+            budget.calls,
             budget.revoked_at.map(Timestamp::as_micros),
         ])?;
     Ok(())

@@ -29,6 +29,8 @@ CREATE TABLE budgets (
   total_spent  INTEGER NOT NULL,
   in_doubt     INTEGER NOT NULL,
   held         INTEGER NOT NULL,
+  max_calls    INTEGER,
+  calls        INTEGER NOT NULL,
   revoked_at   INTEGER
 ) STRICT;
 
@@ -41,6 +43,37 @@ CREATE TABLE vault_keys (
   issued_at  INTEGER NOT NULL,
   expires_at INTEGER NOT NULL,
   successor  INTEGER REFERENCES vault_keys (id) DEFERRABLE INITIALLY DEFERRED
+) STRICT;
+
+CREATE INDEX vault_keys_label ON vault_keys (label);
+
+-- Runs that issue nothing: by label, or by how their labels begin.
+CREATE TABLE revoked_runs (
+  name       TEXT NOT NULL,
+  is_prefix  INTEGER NOT NULL,
+  revoked_at INTEGER NOT NULL,
+  PRIMARY KEY (name, is_prefix)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE api_keys (
+  id           INTEGER PRIMARY KEY,
+  token_hash   BLOB NOT NULL UNIQUE,
+  name         TEXT NOT NULL,
+  role         TEXT NOT NULL,
+  bounds       TEXT NOT NULL,
+  created_at   INTEGER NOT NULL,
+  expires_at   INTEGER,
+  revoked_at   INTEGER,
+  last_used_at INTEGER
+) STRICT;
+
+-- What was done through the admin API.
+CREATE TABLE records (
+  id     INTEGER PRIMARY KEY,
+  at     INTEGER NOT NULL,
+  who    TEXT NOT NULL,
+  deed   TEXT NOT NULL,
+  target TEXT NOT NULL
 ) STRICT;
 
 -- What was issued for an issue request's own idempotency key.

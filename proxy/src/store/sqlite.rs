@@ -8,27 +8,32 @@ use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
     path::Path,
+    sync::Arc,
 };
 
 use keybrake_core::{
+    access::Actor,
     budget::Corrupt,
-    ids::{BudgetId, CallId, KeyId},
+    ids::{ApiKeyId, BudgetId, CallId, KeyId},
     ledger::{
         Command, Reply, decide,
-        rows::{Call, IssueBinding, Rows},
+        rows::{Call, Deed, IssueBinding, Record, Rows},
     },
     time::Timestamp,
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use super::{StoreError, load, save};
+use super::{StoreError, checkpoint::Checkpoints, load, rows, save};
+use crate::metrics::{Metrics, Money};
 
 /// The version of the schema, in `PRAGMA user_version`.
-const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 /// The database's file in the data directory.
 const FILE: &str = "keybrake.sqlite3";
 /// The file whose lock keeps a second writer out.
 const LOCK: &str = "keybrake.lock";
+/// The longest log in pages, after which the writer itself copies what is left of it.
+const LONGEST_LOG: i64 = 16_000;
 
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +51,8 @@ pub struct SqliteStore {
     /// The calls in flight and in doubt that this process wrote: what ends most calls needs no
     /// look into the database. Nobody else writes, so what stands here is what stands there.
     open_calls: HashMap<CallId, Call>,
+    checkpoints: Checkpoints,
+    metrics: Option<Arc<Metrics>>,
     _lock: File,
 }
 
@@ -66,6 +73,7 @@ impl SqliteStore {
             Durability::Relaxed => "NORMAL",
         };
         connection.pragma_update(None, "synchronous", synchronous)?;
+        connection.pragma_update(None, "wal_autocheckpoint", LONGEST_LOG)?;
         connection.set_prepared_statement_cache_capacity(64);
         let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if found == 0 {
@@ -76,7 +84,8 @@ impl SqliteStore {
         } else if found != VERSION {
             return Err(StoreError::Version { found, known: VERSION });
         }
-        Ok(Self { connection, open_calls: HashMap::new(), _lock: lock })
+        let checkpoints = Checkpoints::start(Connection::open(directory.join(FILE))?)?;
+        Ok(Self { connection, open_calls: HashMap::new(), checkpoints, metrics: None, _lock: lock })
     }
 
     /// A second connection that only reads.
@@ -104,6 +113,7 @@ impl SqliteStore {
             }
             load::load(&transaction, &mut rows, command)?;
         }
+        let before = Money::of(&rows);
         let replies = decide(&mut rows, commands, clock);
         save::save(&transaction, &rows)?;
         for (command, reply) in commands.iter().zip(&replies) {
@@ -116,6 +126,12 @@ impl SqliteStore {
             }
         }
         transaction.commit()?;
+        self.checkpoints.committed(commands.len());
+        if let Some(metrics) = &self.metrics {
+            metrics.committed(commands.len(), before, Money::of(&rows));
+            let changed = rows.changes.new_calls.union(&rows.changes.calls);
+            changed.filter_map(|id| rows.calls.get(id)).for_each(|call| metrics.call(call));
+        }
         for id in rows.changes.new_calls.union(&rows.changes.calls) {
             match rows.calls.remove(id).filter(Call::is_open) {
                 Some(call) => self.open_calls.insert(*id, call),
@@ -123,6 +139,20 @@ impl SqliteStore {
             };
         }
         Ok(replies)
+    }
+
+    /// From now on, measures what is committed, beginning with the amounts that stand here now.
+    pub fn measure(&mut self, metrics: Arc<Metrics>) -> Result<(), StoreError> {
+        let sql = ["SELECT ", rows::BUDGET, " FROM budgets WHERE parent IS NULL"].concat();
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut roots = statement.query([])?;
+        let mut now = Money::default();
+        while let Some(root) = roots.next()? {
+            now = now.with(&rows::budget(root)?);
+        }
+        metrics.move_money(Money::default(), now);
+        self.metrics = Some(metrics);
+        Ok(())
     }
 
     /// Forgets the answers that were stored before this instant. The calls stay bound.
@@ -151,18 +181,21 @@ impl SqliteStore {
         Ok(sealed)
     }
 
-    /// Keeps a vendor's sealed secret.
+    /// Keeps a vendor's sealed secret, and that it was set.
     pub fn set_vendor_secret(
         &mut self,
         vendor: &str,
         sealed: &[u8],
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.connection.execute(
+        let transaction = self.connection.transaction()?;
+        transaction.execute(
             "INSERT OR REPLACE INTO vendor_secrets (vendor, sealed, set_at) VALUES (?1, ?2, ?3)",
             params![vendor, sealed, at.as_micros()],
         )?;
-        Ok(())
+        let (who, deed) = (Actor::command_line(), Deed::VendorSecretSet);
+        save::save_record(&transaction, &Record { at, who, deed, target: vendor.to_owned() })?;
+        Ok(transaction.commit()?)
     }
 
     /// The vendors that have a secret here: name, sealed secret, and when it was set.
@@ -174,6 +207,15 @@ impl SqliteStore {
             Ok((row.get(0)?, row.get(1)?, Timestamp::from_micros(row.get(2)?)))
         })?;
         Ok(secrets.collect::<Result<_, _>>()?)
+    }
+
+    /// Notes when an API key was last used.
+    pub fn touch_api_key(&mut self, key: ApiKeyId, at: Timestamp) -> Result<(), StoreError> {
+        self.connection.execute(
+            "UPDATE api_keys SET last_used_at = ?2 WHERE id = ?1",
+            params![key.number(), at.as_micros()],
+        )?;
+        Ok(())
     }
 
     /// Every row there is, to compare stores with one another.
@@ -192,6 +234,10 @@ impl SqliteStore {
         for id in ids("calls")? {
             load::load_call(&self.connection, &mut all, CallId::from_number(id))?;
         }
+        for id in ids("api_keys")? {
+            load::load_api_key(&self.connection, &mut all, ApiKeyId::from_number(id))?;
+        }
+        load::load_revoked_runs(&self.connection, &mut all)?;
         let mut statement = self.connection.prepare("SELECT issuer, key FROM issued")?;
         let issued = statement
             .query_map([], |row| Ok(IssueBinding { issuer: row.get(0)?, key: row.get(1)? }))?;

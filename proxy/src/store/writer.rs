@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use keybrake_core::{
     budget::Corrupt,
+    ids::ApiKeyId,
     ledger::{Command, Ended, Reply},
     time::Timestamp,
 };
@@ -39,6 +40,7 @@ enum Job {
     /// Nobody's next step depends on this: it may go along with what comes next.
     DecideSoon(Box<Command>, Answer),
     Prune(Timestamp),
+    TouchApiKey(ApiKeyId, Timestamp),
 }
 
 /// How long a command that nobody waits for may wait for another to share its commit with.
@@ -90,6 +92,11 @@ impl Writer {
             .await
             .map_err(|_| StoreError::Stopped)?;
         Ok(decided)
+    }
+
+    /// Notes when an API key was last used.
+    pub async fn touch_api_key(&self, key: ApiKeyId, at: Timestamp) -> Result<(), StoreError> {
+        self.jobs.send(Job::TouchApiKey(key, at)).await.map_err(|_| StoreError::Stopped)
     }
 
     /// Forgets the answers stored before this instant.
@@ -147,6 +154,11 @@ impl Batch {
             Job::Prune(before) => {
                 if let Err(error) = store.prune_answers(before) {
                     tracing::error!(%error, "old answers could not be forgotten");
+                }
+            }
+            Job::TouchApiKey(key, at) => {
+                if let Err(error) = store.touch_api_key(key, at) {
+                    tracing::warn!(%error, "the last use of an API key could not be noted");
                 }
             }
         }

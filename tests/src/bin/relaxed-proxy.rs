@@ -14,6 +14,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load(&environment)?;
     let listener = TcpListener::bind(config.listen).await?;
     let (app, closed) = App::open(config, Clock::default(), Durability::Relaxed).await?;
-    server::serve(app, closed, listener, std::future::pending()).await?;
+    server::serve(app, closed, listener.into(), std::future::pending()).await?;
     Ok(())
 }

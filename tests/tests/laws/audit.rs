@@ -38,6 +38,16 @@ pub(crate) fn audit(
     claim(breaches, Law::Books, clock, || {
         format!("the ledger's time is {}, not {}", rows.clock, books.now)
     });
+    let runs = rows.revoked_runs.iter().map(|(runs, at)| (runs, at.as_micros()));
+    let runs = runs.eq(books.revoked_runs.iter().map(|(runs, at)| (runs, *at)));
+    claim(breaches, Law::RevokedMeansNow, runs, || {
+        format!("revoked runs {:?} are not {:?}", rows.revoked_runs, books.revoked_runs)
+    });
+    let api_keys = rows.api_keys.len() == books.api_keys.len()
+        && books.api_keys.iter().all(|(id, key)| rows.api_keys.get(id) == Some(key));
+    claim(breaches, Law::Books, api_keys, || {
+        format!("API keys {:?} are not {:?}", rows.api_keys, books.api_keys)
+    });
 }
 
 /// Law 1, by the auditor's sums over calls.
@@ -46,6 +56,12 @@ fn never_over(books: &Books, id: BudgetId, account: &Account, breaches: &mut Bre
     if let Some(cap) = account.total {
         let fits = sums.spent + sums.held <= cap + sums.overrun;
         claim(breaches, Law::NeverOver, fits, || format!("{id}: {sums:?} of the total cap {cap}"));
+    }
+    if let Some(most) = account.max_calls {
+        let made = books.calls(id);
+        claim(breaches, Law::NeverOver, made <= usize::try_from(most).unwrap(), || {
+            format!("{id}: {made} calls of {most}")
+        });
     }
     let current = account.window(books.now);
     for (window, cap) in (0..=current).filter_map(|window| Some((window, account.daily?))) {
@@ -69,12 +85,14 @@ fn adds_up(rows: &Rows, books: &Books, id: BudgetId, account: &Account, breaches
     let constant = budget.parent == account.parent
         && cap(budget.caps.daily()) == account.daily
         && cap(budget.caps.total()) == account.total
+        && budget.caps.max_calls() == account.max_calls
         && budget.anchor.as_micros() == account.anchor
         && budget.revoked_at.map(Timestamp::as_micros) == account.revoked_at;
     let money = [budget.held, budget.total_spent, budget.in_doubt].map(MicroUsd::as_micros);
     let window = budget.window <= account.window(books.now)
         && budget.window_spent.as_micros() == books.spent_in(id, budget.window, None);
-    let holds = constant && window && money == [sums.held, sums.spent, sums.in_doubt];
+    let calls = usize::try_from(budget.calls).unwrap() == books.calls(id);
+    let holds = constant && window && calls && money == [sums.held, sums.spent, sums.in_doubt];
     claim(breaches, Law::Books, holds, || format!("{budget:?} is not {account:?} with {sums:?}"));
 }
 

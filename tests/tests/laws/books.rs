@@ -6,15 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keybrake_core::{
+    access::{Actor, ApiKey},
     call::Event,
-    ids::{BudgetId, CallId, KeyId},
+    ids::{ApiKeyId, BudgetId, CallId, KeyId},
     ledger::{
-        Begin, Begun, Command, Conclude, Ended, Finish, HeldCall, Issue, Issued, Refresh, Reply,
+        Begin, Begun, Command, Conclude, CreateApiKey, Ended, Finding, Finish, HeldCall, Issue,
+        Issued, Lift, Refresh, Reply, Revoke,
     },
-    policy::RunLabel,
+    policy::{RunLabel, Runs},
 };
 
-use crate::make::DAY;
+use crate::{
+    make::{DAY, at},
+    subject::Kept,
+};
 
 /// Where a call's money stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,7 @@ pub(crate) struct Account {
     pub(crate) parent: Option<BudgetId>,
     pub(crate) daily: Option<u64>,
     pub(crate) total: Option<u64>,
+    pub(crate) max_calls: Option<u32>,
     pub(crate) anchor: i64,
     pub(crate) revoked_at: Option<i64>,
 }
@@ -139,6 +145,13 @@ pub(crate) struct Books {
     pub(crate) moneyless: BTreeSet<CallId>,
     /// The fingerprint and key of every issue request's idempotency key.
     pub(crate) issued: BTreeMap<String, ([u8; 32], KeyId)>,
+    /// The runs that issue nothing, and since when.
+    pub(crate) revoked_runs: BTreeMap<Runs, i64>,
+    /// Runs that were let issue again.
+    pub(crate) lifted: BTreeSet<Runs>,
+    pub(crate) api_keys: BTreeMap<ApiKeyId, ApiKey>,
+    /// What was done through the admin API.
+    pub(crate) deeds: Vec<Kept>,
 }
 
 impl Books {
@@ -169,6 +182,23 @@ impl Books {
 
     fn under(&self, budget: BudgetId) -> impl Iterator<Item = (&CallId, &Entry)> {
         self.entries.iter().filter(move |(_, entry)| entry.chain.contains(&budget))
+    }
+
+    /// How many calls were sent, or were about to be, for a budget or a descendant.
+    pub(crate) fn calls(&self, budget: BudgetId) -> usize {
+        self.under(budget).count()
+    }
+
+    /// When the first of the revocations that stop a run was made.
+    pub(crate) fn run_revoked(&self, label: &RunLabel) -> Option<i64> {
+        let runs = self.revoked_runs.iter().filter(|(runs, _)| names(runs, label));
+        runs.map(|(_, at)| *at).min()
+    }
+
+    /// The budgets of all keys of these runs.
+    pub(crate) fn budgets_of(&self, runs: &Runs) -> BTreeSet<BudgetId> {
+        let keys = self.keys.values().filter(|key| names(runs, &key.label));
+        keys.map(|key| key.budget).collect()
     }
 
     /// The sums of a budget, one call left out.
@@ -216,11 +246,30 @@ impl Books {
             (Command::Refresh(refresh), Reply::Issued(Ok(issued))) => {
                 self.post_refresh(refresh, issued);
             }
-            (Command::Revoke(key), Reply::Revoked(Ok(_))) => {
+            (Command::Revoke(Revoke { key, by }), Reply::Revoked(Ok(_))) => {
                 let budget = self.keys[key].budget;
-                let now = self.now;
-                let account = self.accounts.get_mut(&budget).unwrap();
-                account.revoked_at.get_or_insert(now);
+                if self.accounts[&budget].revoked_at.is_none() {
+                    self.post_deed(by, "key_revoked", key);
+                }
+                self.stop(budget);
+            }
+            (Command::RevokeRuns(revoke), Reply::Revoked(Ok(_))) => {
+                self.budgets_of(&revoke.runs).into_iter().for_each(|budget| self.stop(budget));
+                if !self.revoked_runs.contains_key(&revoke.runs) {
+                    self.revoked_runs.insert(revoke.runs.clone(), self.now);
+                    self.post_deed(&revoke.by, "runs_revoked", &shown(&revoke.runs));
+                }
+            }
+            (Command::Lift(lift), Reply::Lifted(_)) => self.post_lift(lift),
+            (Command::CreateApiKey(create), Reply::ApiKey(Ok(key))) => {
+                self.api_keys.insert(key.id, key.clone());
+                self.post_deed(&create.by, "api_key_created", &create.id);
+            }
+            (Command::RevokeApiKey(revoke), Reply::ApiKey(Ok(key))) => {
+                let before = self.api_keys.insert(key.id, key.clone());
+                if before.is_some_and(|before| before.revoked_at.is_none()) {
+                    self.post_deed(&revoke.by, "api_key_revoked", &revoke.key);
+                }
             }
             (Command::Begin(begin), Reply::Begun(said)) => self.post_begin(begin, said),
             (Command::Finish(finish), Reply::Ended(ended)) => self.post_finish(finish, ended),
@@ -236,10 +285,29 @@ impl Books {
         }
     }
 
+    fn post_deed(&mut self, who: &Actor, deed: &str, target: &impl ToString) {
+        let (who, deed, target) = (who.to_string(), deed.to_owned(), target.to_string());
+        self.deeds.push(Kept { at: self.now, who, deed, target });
+    }
+
+    fn post_lift(&mut self, lift: &Lift) {
+        if self.revoked_runs.remove(&lift.runs).is_some() {
+            self.lifted.insert(lift.runs.clone());
+            self.post_deed(&lift.by, "runs_lifted", &shown(&lift.runs));
+        }
+    }
+
+    fn stop(&mut self, budget: BudgetId) {
+        let now = self.now;
+        let account = self.accounts.get_mut(&budget).unwrap();
+        account.revoked_at.get_or_insert(now);
+    }
+
     fn post_issue(&mut self, issue: &Issue, issued: &Issued) {
         if issued.replayed {
             return;
         }
+        self.post_deed(&issue.by, "key_issued", &issue.key);
         let usd = |cap: Option<keybrake_core::money::MicroUsd>| {
             cap.map(keybrake_core::money::MicroUsd::as_micros)
         };
@@ -250,6 +318,7 @@ impl Books {
                 parent,
                 daily: usd(issue.caps.daily()),
                 total: usd(issue.caps.total()),
+                max_calls: issue.caps.max_calls(),
                 anchor: self.now,
                 revoked_at: None,
             },
@@ -275,6 +344,7 @@ impl Books {
         if issued.replayed {
             return;
         }
+        self.post_deed(&refresh.by, "key_refreshed", &refresh.key);
         let last = self.newest(refresh.key);
         let old = self.keys.get_mut(&last).unwrap();
         old.successor = Some(refresh.successor);
@@ -336,7 +406,7 @@ impl Books {
             return;
         };
         if matches!(ended, Ended::Recorded { .. })
-            && let Some(stands) = entry.next(finish.event)
+            && let Some(stands) = entry.next(finish.evidence.into())
         {
             entry.become_(stands);
             entry.object_id.clone_from(&finish.answer.object_id);
@@ -344,17 +414,48 @@ impl Books {
     }
 
     fn post_conclude(&mut self, found: &Conclude, ended: &Ended) {
+        let by_operator =
+            matches!(found.finding, Finding::ResolvedSettled(_) | Finding::ResolvedReleased);
         let Some(entry) = self.entries.get_mut(&found.call) else {
             return;
         };
         if matches!(ended, Ended::Recorded { .. })
-            && let Some(stands) = entry.next(found.event)
+            && let Some(stands) = entry.next(found.finding.into())
         {
             entry.become_(stands);
-            entry.by_operator = found.attempt.is_none();
+            entry.by_operator = by_operator;
             entry.object_id = found.object_id.clone().or(entry.object_id.take());
+            if by_operator {
+                self.post_deed(&found.by, "call_resolved", &found.call);
+            }
         }
     }
+
+    /// The API key that a command ought to make.
+    pub(crate) fn made(&self, create: &CreateApiKey) -> ApiKey {
+        ApiKey {
+            id: create.id,
+            token_hash: create.token_hash,
+            name: create.name.clone(),
+            role: create.role,
+            bounds: create.bounds.clone(),
+            created_at: at(self.now),
+            expires_at: create.lives.map(|lives| at(at_end(self.now, lives))),
+            revoked_at: None,
+        }
+    }
+}
+
+fn names(runs: &Runs, label: &RunLabel) -> bool {
+    match runs {
+        Runs::Labelled(own) => own.as_str() == label.as_str(),
+        Runs::Prefixed(prefix) => label.as_str().strip_prefix(prefix).is_some(),
+    }
+}
+
+fn shown(runs: &Runs) -> String {
+    let wild = if matches!(runs, Runs::Prefixed(_)) { "*" } else { "" };
+    format!("{}{wild}", runs.text())
 }
 
 fn at_end(now: i64, lives: std::time::Duration) -> i64 {

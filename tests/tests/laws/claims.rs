@@ -1,11 +1,11 @@
 //! What the laws say of each single reply.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use keybrake_core::{
-    budget::Corrupt,
-    ids::{BudgetId, CallId, KeyId},
-    ledger::{Begin, Begun, Command, Issued, Reply},
+    budget::{Budget, Corrupt},
+    ids::{BudgetId, CallId},
+    ledger::{Begin, Begun, Command, Issue, Issued, Reply, Revoke, Revoked},
     refusal::Refusal,
     time::Timestamp,
 };
@@ -13,6 +13,7 @@ use keybrake_core::{
 use crate::{
     books::{Books, Stands},
     expect::Decision,
+    make::at,
 };
 
 /// A law, or the harness' own demands.
@@ -74,9 +75,16 @@ pub(crate) fn judge(
             judge_issue(books, command, issued, breaches);
             books.post(command, reply);
         }
-        (Command::Revoke(key), Reply::Revoked(revoked)) => {
+        (Command::Revoke(Revoke { key, .. }), Reply::Revoked(revoked)) => {
             books.post(command, reply);
-            judge_revoke(books, *key, revoked, breaches);
+            let budgets = BTreeSet::from([books.keys[key].budget]);
+            let since = books.revoked(&budgets.iter().copied().collect::<Vec<_>>());
+            judge_revoke(books, &budgets, since, revoked, breaches);
+        }
+        (Command::RevokeRuns(revoke), Reply::Revoked(revoked)) => {
+            books.post(command, reply);
+            let since = books.revoked_runs.get(&revoke.runs).copied();
+            judge_revoke(books, &books.budgets_of(&revoke.runs), since, revoked, breaches);
         }
         _ => {
             let expected = books.expect(command);
@@ -211,27 +219,53 @@ fn judge_issue(
     claim(breaches, law, got == expected, || {
         format!("{command:?}: expected {expected:?}, got {issued:?}")
     });
+    if let Command::Issue(issue) = command {
+        judge_revoked_run(books, issue, issued, breaches);
+    }
+}
+
+/// A revoked run is told so, except of what it was issued before.
+fn judge_revoked_run(
+    books: &Books,
+    issue: &Issue,
+    issued: &Result<Issued, Refusal>,
+    breaches: &mut Breaches,
+) {
+    let known = issue.once.as_ref().is_some_and(|once| books.issued.contains_key(&once.key));
+    let due = books.run_revoked(&issue.label).filter(|_| !known);
+    let due = due.map(|since| Refusal::RunRevoked { at: at(since) });
+    let told = issued.as_ref().err().filter(|refusal| refusal.code() == "run_revoked");
+    claim(breaches, Law::RevokedMeansNow, told == due.as_ref(), || {
+        format!("an issue to {:?} ought to be {due:?}, is {issued:?}", issue.label)
+    });
 }
 
 fn judge_revoke(
     books: &Books,
-    key: KeyId,
-    revoked: &Result<keybrake_core::ledger::Revoked, Refusal>,
+    budgets: &BTreeSet<BudgetId>,
+    since: Option<i64>,
+    revoked: &Result<Revoked, Refusal>,
     breaches: &mut Breaches,
 ) {
-    let budget = books.keys[&key].budget;
-    let sums = books.sums(budget, None);
-    let holds = revoked.as_ref().is_ok_and(|revoked| {
-        let told = &revoked.budget;
-        told.id == budget
-            && told.revoked_at.map(Timestamp::as_micros) == books.accounts[&budget].revoked_at
+    let as_booked = |told: &Budget| {
+        let (account, sums) = (&books.accounts[&told.id], books.sums(told.id, None));
+        account.revoked_at.is_some()
+            && told.revoked_at.map(Timestamp::as_micros) == account.revoked_at
             && told.held.as_micros() == sums.held
             && told.total_spent.as_micros() == sums.spent
             && told.in_doubt.as_micros() == sums.in_doubt
-            && revoked.in_flight == books.in_state(budget, Stands::Held)
-            && revoked.in_doubt == books.in_state(budget, Stands::InDoubt)
+    };
+    let in_state = |stands| -> BTreeSet<CallId> {
+        budgets.iter().flat_map(|budget| books.in_state(*budget, stands)).collect()
+    };
+    let holds = revoked.as_ref().is_ok_and(|revoked| {
+        Some(revoked.at.as_micros()) == since
+            && revoked.budgets.iter().map(|told| told.id).eq(budgets.iter().copied())
+            && revoked.budgets.iter().all(as_booked)
+            && revoked.in_flight.iter().copied().eq(in_state(Stands::Held))
+            && revoked.in_doubt.iter().copied().eq(in_state(Stands::InDoubt))
     });
     claim(breaches, Law::RevokedMeansNow, holds, || {
-        format!("the revocation of {key} says {revoked:?}; the books say {sums:?}")
+        format!("the revocation of {budgets:?} since {since:?} says {revoked:?}")
     });
 }

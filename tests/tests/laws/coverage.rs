@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use keybrake_core::{
     call::Event,
-    ledger::{Begin, Begun, Command, Ended, Reply},
+    ledger::{Begin, Begun, Command, Ended, Finding, Reply, Revoke},
+    policy::Runs,
     refusal::{CapKind, Refusal},
 };
 
@@ -50,6 +51,8 @@ pub(crate) const REQUIRED: &[&str] = &[
     "refused: cap_exhausted daily",
     "refused: cap_exhausted total",
     "refused: cap_exhausted by an ancestor",
+    "refused: calls exhausted",
+    "refused: calls exhausted by an ancestor",
     "refused: cap_contended",
     "refused: cap_contended by an ancestor",
     "refused: endpoint_not_allowed",
@@ -71,6 +74,21 @@ pub(crate) const REQUIRED: &[&str] = &[
     "key: revoked",
     "key: revoked again",
     "key: revoked with calls in flight",
+    "runs: revoked by label",
+    "runs: revoked by prefix",
+    "runs: revoked before they had a key",
+    "runs: revoked with several budgets",
+    "runs: revoked with calls in flight",
+    "runs: revoked again",
+    "runs: issue refused",
+    "runs: issue replayed although revoked",
+    "runs: lifted",
+    "runs: nothing to lift",
+    "runs: issued after a lift",
+    "api key: created",
+    "api key: revoked",
+    "api key: revoked again",
+    "api key: unknown",
     "peek: needs a price",
     "peek: needs none",
     "freed: a released idempotency key is used again",
@@ -122,17 +140,25 @@ impl Coverage {
                     entry if entry.doubted => "resent",
                     _ => "held",
                 };
-                self.count(format!("call: {which}, {}", happened(finish.event, entry.hold, which)));
+                self.count(format!(
+                    "call: {which}, {}",
+                    happened(finish.evidence.into(), entry.hold, which)
+                ));
             }
             (Command::Conclude(found), Reply::Ended(Ended::Recorded { .. })) => {
-                self.count(format!("call: in doubt, {}", happened(found.event, 0, "in doubt")));
+                self.count(format!(
+                    "call: in doubt, {}",
+                    happened(found.finding.into(), 0, "in doubt")
+                ));
             }
             (Command::Conclude(found), Reply::Ended(Ended::Ignored)) => {
                 self.count("ignored: look-up");
-                let current = books.entries.get(&found.call).is_some_and(|entry| {
-                    entry.stands == Stands::InDoubt && Some(entry.attempt) == found.attempt
+                let too_early = books.entries.get(&found.call).is_some_and(|entry| {
+                    let current = |attempt| attempt == entry.attempt;
+                    entry.stands == Stands::InDoubt
+                        && matches!(found.finding, Finding::Absent { attempt, .. } if current(attempt))
                 });
-                if found.event == Event::Absent && current {
+                if too_early {
                     self.count("ignored: absent too early");
                 }
             }
@@ -214,6 +240,13 @@ impl Coverage {
                     self.count("refused: cap_exhausted by an ancestor");
                 }
             }
+            (Refusal::CallsExhausted { budget, .. }, _) => {
+                self.count(if *budget == own {
+                    "refused: calls exhausted"
+                } else {
+                    "refused: calls exhausted by an ancestor"
+                });
+            }
             (Refusal::CapContended { budget }, _) if *budget != own => {
                 self.count("refused: cap_contended by an ancestor");
             }
@@ -233,6 +266,15 @@ impl Coverage {
                 if issue.parent.is_some() && !issued.replayed {
                     self.count("key: issued under a parent");
                 }
+                if issued.replayed && books.run_revoked(&issued.key.label).is_some() {
+                    self.count("runs: issue replayed although revoked");
+                }
+                if !issued.replayed && books.lifted.iter().any(|runs| runs.contain(&issue.label)) {
+                    self.count("runs: issued after a lift");
+                }
+            }
+            (Command::Issue(_), Reply::Issued(Err(Refusal::RunRevoked { .. }))) => {
+                self.count("runs: issue refused");
             }
             (Command::Issue(_), Reply::Issued(Err(Refusal::KeyRevoked { .. }))) => {
                 self.count("key: issue refused, parent revoked");
@@ -250,12 +292,45 @@ impl Coverage {
             (Command::Refresh(_), Reply::Issued(Err(_))) => {
                 self.count("key: refresh refused, revoked");
             }
-            (Command::Revoke(key), Reply::Revoked(Ok(revoked))) => {
+            (Command::Revoke(Revoke { key, .. }), Reply::Revoked(Ok(revoked))) => {
                 let again = books.accounts[&books.keys[key].budget].revoked_at.is_some();
                 self.count(if again { "key: revoked again" } else { "key: revoked" });
                 if !revoked.in_flight.is_empty() {
                     self.count("key: revoked with calls in flight");
                 }
+            }
+            _ => self.runs(books, command, reply),
+        }
+    }
+
+    fn runs(&mut self, books: &Books, command: &Command, reply: &Reply) {
+        match (command, reply) {
+            (Command::RevokeRuns(revoke), Reply::Revoked(Ok(revoked))) => {
+                self.count(match &revoke.runs {
+                    _ if books.revoked_runs.contains_key(&revoke.runs) => "runs: revoked again",
+                    Runs::Labelled(_) => "runs: revoked by label",
+                    Runs::Prefixed(_) => "runs: revoked by prefix",
+                });
+                match revoked.budgets.len() {
+                    0 => self.count("runs: revoked before they had a key"),
+                    1 => {}
+                    _ => self.count("runs: revoked with several budgets"),
+                }
+                if !revoked.in_flight.is_empty() {
+                    self.count("runs: revoked with calls in flight");
+                }
+            }
+            (Command::Lift(_), Reply::Lifted(lifted)) => {
+                self.count(if *lifted { "runs: lifted" } else { "runs: nothing to lift" });
+            }
+            (Command::CreateApiKey(_), Reply::ApiKey(Ok(_))) => self.count("api key: created"),
+            (Command::RevokeApiKey(revoke), Reply::ApiKey(made)) => {
+                let before = books.api_keys.get(&revoke.key);
+                self.count(match before.map(|key| key.revoked_at) {
+                    Some(None) if made.is_ok() => "api key: revoked",
+                    Some(_) => "api key: revoked again",
+                    None => "api key: unknown",
+                });
             }
             _ => {}
         }

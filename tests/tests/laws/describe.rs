@@ -1,6 +1,6 @@
 //! Commands in one line each, for the steps of a history that failed.
 
-use keybrake_core::ledger::Command;
+use keybrake_core::ledger::{Command, Revoke};
 
 /// A batch in one line.
 pub(crate) fn batch(batch: &[Command]) -> String {
@@ -13,12 +13,16 @@ fn one(command: &Command) -> String {
         Command::Issue(issue) => {
             let once = issue.once.as_ref().map(|once| once.key.as_str());
             format!(
-                "issue {} on {} under {:?} {:?} once {once:?}",
-                issue.key, issue.budget, issue.parent, issue.caps
+                "issue {} on {} to {:?} under {:?} {:?} once {once:?}",
+                issue.key, issue.budget, issue.label, issue.parent, issue.caps
             )
         }
         Command::Refresh(refresh) => format!("refresh {} as {}", refresh.key, refresh.successor),
-        Command::Revoke(key) => format!("revoke {key}"),
+        Command::Revoke(Revoke { key, .. }) => format!("revoke {key}"),
+        Command::RevokeRuns(revoke) => format!("revoke runs {:?}", revoke.runs),
+        Command::Lift(lift) => format!("lift runs {:?}", lift.runs),
+        Command::CreateApiKey(create) => format!("create API key {}", create.id),
+        Command::RevokeApiKey(revoke) => format!("revoke API key {}", revoke.key),
         Command::Peek(peek) => format!("peek {} {:?}", peek.key.id, peek.binding),
         Command::Begin(begin) => format!(
             "begin {} by {} {:?} {:?} permit {:?} quote {:?} {:?}",
@@ -31,12 +35,9 @@ fn one(command: &Command) -> String {
             begin.contention
         ),
         Command::Finish(finish) => {
-            format!("finish {} attempt {} {:?}", finish.call, finish.attempt, finish.event)
+            format!("finish {} attempt {} {:?}", finish.call, finish.attempt, finish.evidence)
         }
-        Command::Conclude(found) => format!(
-            "conclude {} attempt {:?} {:?} looked at {}",
-            found.call, found.attempt, found.event, found.looked_at
-        ),
+        Command::Conclude(found) => format!("conclude {} {:?}", found.call, found.finding),
         Command::Recover => "recover".to_owned(),
     }
 }

@@ -1,12 +1,16 @@
 //! What is said of calls whose outcome is not known: late reports, look-ups, an operator's word.
 
-use keybrake_core::{call::Event, ids::CallId, ledger::Command};
+use keybrake_core::{
+    call::Evidence,
+    ids::CallId,
+    ledger::{Command, Finding},
+};
 use rand::{Rng, seq::IndexedRandom};
 
 use crate::{
     books::Stands,
     history::Plan,
-    make::{conclude, finish, micros},
+    make::{absent, conclude, finish, micros},
     subject::Subject,
     world::World,
 };
@@ -22,10 +26,10 @@ impl<S: Subject> World<S> {
             Stands::Held => entry.attempt - 1,
             Stands::Settled(_) | Stands::Released | Stands::InDoubt => entry.attempt,
         };
-        let executed = Event::Executed(micros(entry.hold));
-        let events = [executed, Event::NotExecuted, Event::Unknown, Event::Lost];
-        let event = *events.choose(&mut self.rng).unwrap();
-        plan.commands.push(finish(call, attempt, event, None));
+        let executed = Evidence::Executed(micros(entry.hold));
+        let any = [executed, Evidence::NotExecuted, Evidence::Unknown];
+        let evidence = *any.choose(&mut self.rng).unwrap();
+        plan.commands.push(finish(call, attempt, evidence, None));
     }
 
     pub(crate) fn any_call(&mut self, which: impl Fn(Stands) -> bool) -> Option<CallId> {
@@ -52,11 +56,11 @@ impl<S: Subject> World<S> {
     pub(crate) fn look_up(&self, call: CallId, stale: bool) -> Command {
         let entry = &self.books.entries[&call];
         let seen = self.vendor.look_up(&entry.vendor, entry.key.as_ref(), self.time);
-        let event = seen.map_or(Event::Absent, |amount| Event::Found(micros(amount)));
         let attempt = entry.attempt - u32::from(stale);
         // Both ends of this time are of one clock: a step of it in between is not modelled.
         let looked_at = entry.begun_at + (self.time - self.begun[&call]);
-        conclude(call, Some(attempt), event, looked_at)
+        let found = seen.map(|amount| Finding::Found(micros(amount)));
+        conclude(call, found.unwrap_or(absent(attempt, looked_at)))
     }
 
     pub(crate) fn plan_operator(&mut self, plan: &mut Plan) {
@@ -65,19 +69,19 @@ impl<S: Subject> World<S> {
         };
         let entry = &self.books.entries[&call];
         let billed = self.vendor.under(&entry.vendor, entry.key.as_ref()).last();
-        let mut event = match billed.map(|done| done.amount) {
-            Some(amount) => Event::ResolvedSettled(micros(amount)),
+        let mut finding = match billed.map(|done| done.amount) {
+            Some(amount) => Finding::ResolvedSettled(micros(amount)),
             None if self.vendor.has_processed(call) => return, // it will be: wait
-            None => Event::ResolvedReleased,
+            None => Finding::ResolvedReleased,
         };
         if self.rng.random_bool(0.3) {
-            event = if event == Event::ResolvedReleased {
-                Event::ResolvedSettled(micros(entry.hold))
+            finding = if finding == Finding::ResolvedReleased {
+                Finding::ResolvedSettled(micros(entry.hold))
             } else {
-                Event::ResolvedReleased
+                Finding::ResolvedReleased
             };
             self.misreport(call);
         }
-        plan.commands.push(conclude(call, None, event, self.time));
+        plan.commands.push(conclude(call, finding));
     }
 }

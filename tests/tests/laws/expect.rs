@@ -1,10 +1,14 @@
 //! What the ledger ought to reply, worked out from the auditor's books.
 
+use std::collections::BTreeMap;
+
 use keybrake_core::{
+    access::ApiKey,
     call::Event,
     ids::{BudgetId, CallId},
     ledger::{
-        Begin, Begun, Command, Conclude, Contention, Ended, Finish, HeldCall, Issue, Refresh, Reply,
+        Begin, Begun, Command, Conclude, Contention, Ended, Finding, Finish, HeldCall, Issue,
+        Recovered, Refresh, Reply, RevokeApiKey,
     },
     money::MicroUsd,
     refusal::{CapKind, Prior, Refusal},
@@ -125,12 +129,15 @@ impl Books {
                 asked: micros(asked),
             });
         }
+        let chain = self.key_chain(begin.key.id);
+        let refused = |id: &BudgetId| {
+            self.calls_exhausted(*id).or_else(|| self.exhausted(*id, asked).filter(|_| asked > 0))
+        };
+        if let Some(refusal) = chain.iter().find_map(refused) {
+            return Decision::Deny(refusal);
+        }
         if asked == 0 {
             return Decision::Hold;
-        }
-        let chain = self.key_chain(begin.key.id);
-        if let Some(refusal) = chain.iter().find_map(|id| self.exhausted(*id, asked)) {
-            return Decision::Deny(refusal);
         }
         match chain.into_iter().find(|id| self.is_contended(*id, asked)) {
             Some(budget) if begin.contention == Contention::Wait => Decision::Contended(budget),
@@ -153,6 +160,13 @@ impl Books {
         let total = account.total.map(|cap| (CapKind::Total, cap, spent));
         let daily = account.daily.map(|cap| (CapKind::Daily { resets_at }, cap, today));
         total.into_iter().chain(daily).collect()
+    }
+
+    fn calls_exhausted(&self, budget: BudgetId) -> Option<Refusal> {
+        let max_calls = self.accounts[&budget].max_calls?;
+        let made = self.calls(budget);
+        (made >= usize::try_from(max_calls).unwrap())
+            .then_some(Refusal::CallsExhausted { budget, max_calls })
     }
 
     fn exhausted(&self, budget: BudgetId, asked: u64) -> Option<Refusal> {
@@ -234,35 +248,48 @@ impl Books {
             Command::Conclude(found) => Some(Reply::Ended(self.expect_conclude(found))),
             Command::Recover => {
                 let doubts = |entry: &&Entry| entry.next(Event::Lost) == Some(Stands::InDoubt);
-                Some(Reply::Recovered(self.entries.values().filter(doubts).count()))
+                let in_doubt = self.entries.values().filter(doubts).count();
+                Some(Reply::Recovered(Recovered { in_doubt, stay_held: BTreeMap::new() }))
             }
-            Command::Issue(_) | Command::Refresh(_) | Command::Revoke(_) | Command::Begin(_) => {
-                None
-            }
+            Command::Lift(lift) => Some(Reply::Lifted(self.revoked_runs.contains_key(&lift.runs))),
+            Command::CreateApiKey(create) => Some(Reply::ApiKey(Ok(self.made(create)))),
+            Command::RevokeApiKey(revoke) => Some(Reply::ApiKey(self.expect_stopped(revoke))),
+            Command::Issue(_)
+            | Command::Refresh(_)
+            | Command::Revoke(_)
+            | Command::RevokeRuns(_)
+            | Command::Begin(_) => None,
         }
+    }
+
+    fn expect_stopped(&self, revoke: &RevokeApiKey) -> Result<ApiKey, Refusal> {
+        let unknown = || Refusal::NotFound { what: format!("API key {}", revoke.key) };
+        let mut key = self.api_keys.get(&revoke.key).cloned().ok_or_else(unknown)?;
+        key.revoked_at.get_or_insert(at(self.now));
+        Ok(key)
     }
 
     fn expect_finish(&self, finish: &Finish) -> Ended {
         self.entries
             .get(&finish.call)
             .filter(|entry| entry.stands == Stands::Held && entry.attempt == finish.attempt)
-            .and_then(|entry| recorded(entry, finish.event))
+            .and_then(|entry| recorded(entry, finish.evidence.into()))
             .unwrap_or(Ended::Ignored)
     }
 
     fn expect_conclude(&self, found: &Conclude) -> Ended {
-        let attempt = |entry: &Entry| {
-            found.event != Event::Absent || found.attempt.is_none_or(|n| n == entry.attempt)
-        };
-        let waited = |entry: &Entry| {
-            let looked = found.looked_at.as_micros() - entry.begun_at;
-            found.event != Event::Absent
-                || looked > i64::try_from(found.absent_after.as_micros()).unwrap()
+        let proves = |entry: &Entry| match found.finding {
+            Finding::Absent { attempt, looked_at, absent_after } => {
+                let waited = looked_at.as_micros() - entry.begun_at;
+                attempt == entry.attempt
+                    && waited > i64::try_from(absent_after.as_micros()).unwrap()
+            }
+            Finding::Found(_) | Finding::ResolvedSettled(_) | Finding::ResolvedReleased => true,
         };
         self.entries
             .get(&found.call)
-            .filter(|entry| entry.stands == Stands::InDoubt && attempt(entry) && waited(entry))
-            .and_then(|entry| recorded(entry, found.event))
+            .filter(|entry| entry.stands == Stands::InDoubt && proves(entry))
+            .and_then(|entry| recorded(entry, found.finding.into()))
             .unwrap_or(Ended::Ignored)
     }
 
@@ -273,7 +300,8 @@ impl Books {
             return (*fingerprint == issue.fingerprint).then_some((*key, true));
         }
         let parent = issue.parent.map(|parent| self.key_chain(parent));
-        let refused = parent.is_some_and(|chain| self.revoked(&chain).is_some());
+        let refused = parent.is_some_and(|chain| self.revoked(&chain).is_some())
+            || self.run_revoked(&issue.label).is_some();
         (!refused).then_some((issue.key, false))
     }
 

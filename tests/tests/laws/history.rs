@@ -17,6 +17,7 @@ use crate::{
     claims::{Breach, Law},
     make::{
         ABSENT_AFTER, Ask, DAY, HOUR, MINUTE, Order, finish, not_permitted, not_priced, refresh,
+        revoke,
     },
     subject::Subject,
     vendor::{DEDUPLICATES, FORGETFUL},
@@ -94,7 +95,8 @@ impl<S: Subject> World<S> {
             0..5 => self.plan_issue(plan),
             5..10 => self.plan_refresh(plan),
             10..12 => self.plan_revoke(plan),
-            12..60 => self.plan_begin(plan),
+            12 => self.plan_runs_or_api_keys(plan),
+            13..60 => self.plan_begin(plan),
             60..86 => self.plan_finish(plan),
             86..88 => self.plan_stale_finish(plan),
             88..95 => self.plan_look_up(plan),
@@ -103,7 +105,7 @@ impl<S: Subject> World<S> {
         }
     }
 
-    fn any_key(&mut self) -> Option<Arc<VaultKey>> {
+    pub(crate) fn any_key(&mut self) -> Option<Arc<VaultKey>> {
         self.keys.choose(&mut self.rng).cloned()
     }
 
@@ -138,6 +140,8 @@ impl<S: Subject> World<S> {
             per_call: self.rng.random_bool(0.2).then(|| self.rng.random_range(20..60)),
             parent: parent.filter(|_| nested).map(|key| key.id),
             lives: *[HOUR, 30 * HOUR, 7 * DAY, 30 * DAY].choose(&mut self.rng).unwrap(),
+            max_calls: self.some_max_calls(nested),
+            label: self.some_label(),
         };
         self.orders.push(order.clone());
         order
@@ -154,7 +158,7 @@ impl<S: Subject> World<S> {
         // The first keys are the roots: stopped less often, or nothing would be left to do.
         let Some(key) = self.any_key() else { return };
         if key.chain.len() > 1 || self.rng.random_bool(0.3) {
-            plan.commands.push(Command::Revoke(key.id));
+            plan.commands.push(revoke(key.id));
         }
     }
 
@@ -309,6 +313,7 @@ impl<S: Subject> World<S> {
             .map(|(id, _)| self.look_up(*id, false))
             .collect();
         self.batch(&in_doubt, Vec::new(), Ending::Commit);
+        self.check_records();
         audit::reconcile(&self.rows, &self.vendor, &self.misreported, &mut self.breaches);
     }
 }

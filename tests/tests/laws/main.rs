@@ -33,6 +33,8 @@ mod proxy;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod stores;

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use keybrake_core::{
+    access::Actor,
     budget::Caps,
-    call::Event,
+    call::Evidence,
     ids::{BudgetId, CallId, KeyId},
     ledger::{
-        Begin, Command, Conclude, Contention, Finish, Issue, Quote, Refresh,
+        Begin, Command, Conclude, Contention, Finding, Finish, Issue, Quote, Refresh, Revoke,
         rows::{Asked, IssueBinding, Request, VaultKey, VendorAnswer},
     },
     money::MicroUsd,
@@ -118,12 +119,24 @@ pub(crate) struct Order {
     pub(crate) per_call: Option<u64>,
     pub(crate) parent: Option<KeyId>,
     pub(crate) lives: i64,
+    pub(crate) max_calls: Option<u32>,
+    /// The run; one of its own by default.
+    pub(crate) label: Option<&'static str>,
 }
 
 impl Order {
     /// A key that lives for a week, under these caps.
     pub(crate) const fn capped(daily: Option<u64>, total: Option<u64>) -> Self {
-        Self { once: None, daily, total, per_call: None, parent: None, lives: 7 * DAY }
+        Self {
+            once: None,
+            daily,
+            total,
+            per_call: None,
+            parent: None,
+            lives: 7 * DAY,
+            max_calls: None,
+            label: None,
+        }
     }
 
     /// The request's SHA-256, as far as equality goes.
@@ -145,17 +158,26 @@ impl Order {
             budget,
             token_hash: token_hash(key),
             policy: Policy {
-                vendor: DEDUPLICATES.to_owned(),
-                allowed_endpoints: vec!["POST /v1/charges".parse().unwrap()],
                 per_call_usd_cap: self.per_call.map(micros),
-                allowed_params: [].into(),
+                ..Policy::allowing(
+                    DEDUPLICATES.to_owned(),
+                    vec!["POST /v1/charges".parse().unwrap()],
+                )
             },
-            label: RunLabel::try_from(format!("run-{}", budget.number())).unwrap(),
-            caps: Caps::new(self.daily.map(micros), self.total.map(micros)).unwrap(),
+            label: label(self.label.map_or_else(|| format!("run-{}", budget.number()), Into::into)),
+            caps: Caps::new(self.daily.map(micros), self.total.map(micros))
+                .unwrap()
+                .with_max_calls(self.max_calls),
             parent: self.parent,
             lives: span(self.lives),
+            by: Actor::admin(),
         }))
     }
+}
+
+/// The name of a run.
+pub(crate) fn label(text: impl Into<String>) -> RunLabel {
+    RunLabel::try_from(text.into()).unwrap()
 }
 
 fn token_hash(key: KeyId) -> TokenHash {
@@ -171,16 +193,27 @@ pub(crate) fn refresh(key: KeyId, successor: KeyId, lives: Option<i64>) -> Comma
         successor,
         token_hash: token_hash(successor),
         lives: lives.map(span),
+        by: Actor::admin(),
     })
 }
 
+/// Revokes a key.
+pub(crate) fn revoke(key: KeyId) -> Command {
+    Command::Revoke(Revoke { key, by: Actor::admin() })
+}
+
 /// Reports what became of an attempt.
-pub(crate) fn finish(call: CallId, attempt: u32, event: Event, sent_at: Option<i64>) -> Command {
-    let executed = matches!(event, Event::Executed(_));
+pub(crate) fn finish(
+    call: CallId,
+    attempt: u32,
+    evidence: Evidence,
+    sent_at: Option<i64>,
+) -> Command {
+    let executed = matches!(evidence, Evidence::Executed(_));
     Command::Finish(Box::new(Finish {
         call,
         attempt,
-        event,
+        evidence,
         sent_at: sent_at.map(at),
         answer: VendorAnswer {
             status: executed.then_some(200),
@@ -191,23 +224,21 @@ pub(crate) fn finish(call: CallId, attempt: u32, event: Event, sent_at: Option<i
     }))
 }
 
+/// A look-up of this attempt, begun at this time, found nothing.
+pub(crate) fn absent(attempt: u32, looked_at: i64) -> Finding {
+    Finding::Absent { attempt, looked_at: at(looked_at), absent_after: span(ABSENT_AFTER) }
+}
+
 /// Reports what a look-up found, or an operator.
-pub(crate) fn conclude(
-    call: CallId,
-    attempt: Option<u32>,
-    event: Event,
-    looked_at: i64,
-) -> Command {
-    let found = matches!(event, Event::Found(_));
+pub(crate) fn conclude(call: CallId, finding: Finding) -> Command {
+    let found = matches!(finding, Finding::Found(_));
     Command::Conclude(Box::new(Conclude {
         call,
-        attempt,
-        event,
-        absent_after: span(ABSENT_AFTER),
-        looked_at: at(looked_at),
+        finding,
         object_id: found.then(|| object_id(call)),
         status: found.then_some(200),
-        note: format!("{event:?}"),
+        by: Actor::look_up(),
+        note: format!("{finding:?}"),
         sealed: found.then(|| sealed(call)),
     }))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keybrake_core::{
-    call::{Event, State},
+    call::{Evidence, State},
     ids::BudgetId,
     ledger::{Begin, Begun, Command, Reply, rows::VaultKey},
 };
@@ -41,8 +41,8 @@ impl<S: Subject> World<S> {
                     let asked = begins.next();
                     self.learn_begun(begin, said, asked);
                 }
-                (Command::Revoke(_), Ok(Reply::Revoked(Ok(revoked)))) => {
-                    self.stop_flights(revoked.budget.id);
+                (Command::Revoke(_) | Command::RevokeRuns(_), Ok(Reply::Revoked(Ok(revoked)))) => {
+                    revoked.budgets.iter().for_each(|budget| self.stop_flights(budget.id));
                 }
                 _ => {}
             }
@@ -81,7 +81,7 @@ impl<S: Subject> World<S> {
                 if self.rng.random_bool(0.5) {
                     self.deliver(index);
                 } else {
-                    self.flights[index].answer = Some((Event::NotExecuted, None));
+                    self.flights[index].answer = Some((Evidence::NotExecuted, None));
                 }
             }
         }
@@ -92,7 +92,7 @@ impl<S: Subject> World<S> {
         let flight = self.flights[index].clone();
         if self.time - flight.begun > SEND_WITHIN {
             self.coverage.count("time: unsent for too long, given up");
-            self.flights[index].answer = Some((Event::NotExecuted, None));
+            self.flights[index].answer = Some((Evidence::NotExecuted, None));
             return;
         }
         let held = self
@@ -109,13 +109,13 @@ impl<S: Subject> World<S> {
             format!("{flight:?} is sent and the committed row is {held:?}")
         });
         let fate = fates::random(&mut self.rng, &flight.sent, self.overruns);
-        let event = self.vendor.receive(&flight.sent, fate, self.time);
+        let evidence = self.vendor.receive(&flight.sent, fate, self.time);
         self.coverage.count(format!("vendor: {}", fates::name(fate)));
         self.say(|| {
-            format!("{} attempt {}: {fate:?}, so {event:?}", flight.sent.call, flight.attempt)
+            format!("{} attempt {}: {fate:?}, so {evidence:?}", flight.sent.call, flight.attempt)
         });
         let sent_at = (fate != Fate::Unreachable).then_some(self.time);
-        self.flights[index].answer = Some((event, sent_at));
+        self.flights[index].answer = Some((evidence, sent_at));
     }
 
     pub(crate) fn count_twins(&mut self, batch: &[Command], replies: &Replies) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keybrake_core::{
-    call::Event,
+    call::Evidence,
     ids::{BudgetId, CallId, KeyId},
     ledger::{
         Begun, Command, Ended, HeldCall, Issued, Reply,
@@ -13,7 +13,10 @@ use keybrake_core::{
 };
 
 use crate::{
-    make::{ABSENT_AFTER, Ask, DAY, HOUR, MINUTE, Order, at, conclude, finish, micros, refresh},
+    make::{
+        ABSENT_AFTER, Ask, DAY, HOUR, MINUTE, Order, absent, at, conclude, finish, micros, refresh,
+        revoke,
+    },
     stores::Pair,
     subject::Subject,
 };
@@ -80,13 +83,14 @@ impl Bench {
     }
 
     /// The state that the call is in by this evidence.
-    fn finish(&mut self, held: &HeldCall, event: Event) -> &'static str {
-        let command = finish(held.call, held.attempt, event, Some(self.now));
+    fn finish(&mut self, held: &HeldCall, evidence: Evidence) -> &'static str {
+        let command = finish(held.call, held.attempt, evidence, Some(self.now));
         self.ended(command)
     }
 
-    fn look_up(&mut self, held: &HeldCall, event: Event) -> &'static str {
-        let found = conclude(held.call, Some(held.attempt), event, self.now);
+    /// The state that the call is in when a look-up of it found nothing.
+    fn look_up(&mut self, held: &HeldCall) -> &'static str {
+        let found = conclude(held.call, absent(held.attempt, self.now));
         self.ended(found)
     }
 
@@ -101,13 +105,13 @@ impl Bench {
     }
 
     fn revoke(&mut self, key: &VaultKey) {
-        let reply = self.apply(Command::Revoke(key.id));
+        let reply = self.apply(revoke(key.id));
         assert!(matches!(reply, Reply::Revoked(Ok(_))), "{reply:?}");
     }
 
     fn doubt(&mut self, ask: &Ask, key: &Arc<VaultKey>) -> HeldCall {
         let held = self.hold(ask, key);
-        assert_eq!(self.finish(&held, Event::Unknown), "in_doubt");
+        assert_eq!(self.finish(&held, Evidence::Unknown), "in_doubt");
         held
     }
 
@@ -128,7 +132,7 @@ fn law_1_a_re_send_that_no_longer_fits_its_new_window_is_not_sent() {
     bench.now = DAY + MINUTE;
     let second = bench.hold(&Ask::charge(5, "second"), &key);
     assert_eq!(bench.refused(&first, &key), UNKNOWN);
-    bench.finish(&second, Event::NotExecuted);
+    bench.finish(&second, Evidence::NotExecuted);
     assert_eq!(bench.hold(&first, &key).attempt, 2);
 }
 
@@ -141,7 +145,7 @@ fn law_1_a_parents_cap_blocks_its_child() {
     let budget = parent.chain[0];
     let contended = bench.refused(&Ask::charge(5, "b"), &child);
     assert_eq!(contended, Refusal::CapContended { budget });
-    bench.finish(&held, Event::Executed(micros(6)));
+    bench.finish(&held, Evidence::Executed(micros(6)));
     let exhausted = Refusal::CapExhausted {
         budget,
         kind: CapKind::Total,
@@ -160,7 +164,7 @@ fn law_1_after_an_overrun_nothing_new_is_admitted_on_any_ancestor() {
     let parent = bench.issue(&Order::capped(None, Some(10)));
     let child = bench.child(&parent, Order::capped(None, Some(100)));
     let held = bench.hold(&Ask::charge(6, "a"), &child);
-    bench.finish(&held, Event::Executed(micros(60)));
+    bench.finish(&held, Evidence::Executed(micros(60)));
     let refused = bench.refused(&Ask::charge(1, "b"), &parent);
     assert!(matches!(refused, Refusal::CapExhausted { spent, .. } if spent == micros(60)));
     let refused = bench.refused(&Ask::charge(1, "c"), &child);
@@ -188,7 +192,7 @@ fn law_3_a_refusal_of_a_retry_leaves_the_call_in_doubt() {
     let ask = Ask::charge(6, "a");
     bench.doubt(&ask, &key);
     let again = bench.hold(&ask, &key);
-    assert_eq!(bench.finish(&again, Event::NotExecuted), "in_doubt");
+    assert_eq!(bench.finish(&again, Evidence::NotExecuted), "in_doubt");
 }
 
 #[test]
@@ -198,11 +202,11 @@ fn law_3_absence_is_evidence_only_when_there_was_time_to_appear() {
     let ask = Ask::charge(6, "a");
     let held = bench.doubt(&ask, &key);
     bench.now = ABSENT_AFTER;
-    assert_eq!(bench.look_up(&held, Event::Absent), "ignored");
+    assert_eq!(bench.look_up(&held), "ignored");
     let again = bench.doubt(&ask, &key);
     bench.now += ABSENT_AFTER + 1;
-    assert_eq!(bench.look_up(&held, Event::Absent), "ignored");
-    assert_eq!(bench.look_up(&again, Event::Absent), "released");
+    assert_eq!(bench.look_up(&held), "ignored");
+    assert_eq!(bench.look_up(&again), "released");
 }
 
 #[test]
@@ -217,7 +221,7 @@ fn law_4_a_call_in_doubt_is_not_sent_again_when_the_vendor_may_have_forgotten_it
             Begun::Held(held) => {
                 assert!(!refused, "sent again after {hours} hours");
                 // The window counts from the first send, not from this one.
-                bench.finish(&held, Event::Unknown);
+                bench.finish(&held, Evidence::Unknown);
             }
             Begun::Denied { refusal, .. } => assert_eq!((refusal, refused), (UNKNOWN, true)),
             begun @ (Begun::Replay { .. } | Begun::Contended { .. }) => panic!("{begun:?}"),

@@ -14,7 +14,7 @@ use keybrake_core::{
 };
 use tempfile::TempDir;
 
-use crate::subject::{Replies, Subject};
+use crate::subject::{Kept, Replies, Subject};
 
 /// The files of a database by their names, without its lock and its shared memory, which do not
 /// survive a machine.
@@ -118,6 +118,19 @@ impl Subject for Sqlite {
         let answer = Readers::open(self.directory.path()).and_then(|readers| readers.answer(call));
         answer.map_err(|error| format!("{error:?}"))
     }
+
+    fn records(&mut self) -> Result<Vec<Kept>, String> {
+        let all = |readers: Readers| readers.records(i64::MAX, usize::MAX);
+        let newest_first = Readers::open(self.directory.path()).and_then(all);
+        let newest_first = newest_first.map_err(|error| format!("{error:?}"))?;
+        let kept = newest_first.into_iter().rev().map(|record| Kept {
+            at: record.at.as_micros(),
+            who: record.who,
+            deed: record.deed,
+            target: record.target,
+        });
+        Ok(kept.collect())
+    }
 }
 
 /// The reference and `SQLite`, given the same.
@@ -165,5 +178,10 @@ impl Subject for Pair {
     fn answer(&mut self, call: CallId) -> Result<Option<Vec<u8>>, String> {
         let reference = Subject::answer(&mut self.reference, call);
         agreed(reference, self.sqlite.answer(call))
+    }
+
+    fn records(&mut self) -> Result<Vec<Kept>, String> {
+        let reference = Subject::records(&mut self.reference);
+        agreed(reference, self.sqlite.records())
     }
 }

@@ -5,12 +5,36 @@ use std::fmt;
 use keybrake_core::{
     budget::Corrupt,
     ids::CallId,
-    ledger::{Command, Reply, memory::MemoryLedger, rows::Rows},
+    ledger::{
+        Command, Reply,
+        memory::MemoryLedger,
+        rows::{Record, Rows},
+    },
     time::Timestamp,
 };
 
 /// The replies to a batch.
 pub(crate) type Replies = Vec<Result<Reply, Corrupt>>;
+
+/// What was done through the admin API, as it is kept: when, by whom, what and to what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) at: i64,
+    pub(crate) who: String,
+    pub(crate) deed: String,
+    pub(crate) target: String,
+}
+
+impl From<&Record> for Kept {
+    fn from(record: &Record) -> Self {
+        Self {
+            at: record.at.as_micros(),
+            who: record.who.to_string(),
+            deed: record.deed.name().to_owned(),
+            target: record.target.clone(),
+        }
+    }
+}
 
 /// A ledger under test.
 pub(crate) trait Subject {
@@ -42,6 +66,9 @@ pub(crate) trait Subject {
 
     /// The stored answer of a call.
     fn answer(&mut self, call: CallId) -> Result<Option<Vec<u8>>, Self::Error>;
+
+    /// What was done through the admin API, the oldest first.
+    fn records(&mut self) -> Result<Vec<Kept>, Self::Error>;
 }
 
 impl Subject for MemoryLedger {
@@ -74,5 +101,9 @@ impl Subject for MemoryLedger {
 
     fn answer(&mut self, call: CallId) -> Result<Option<Vec<u8>>, Self::Error> {
         Ok(Self::answer(self, call).map(<[u8]>::to_vec))
+    }
+
+    fn records(&mut self) -> Result<Vec<Kept>, Self::Error> {
+        Ok(Self::records(self).iter().map(Kept::from).collect())
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use keybrake_core::{call::Event, ids::CallId};
+use keybrake_core::{call::Evidence, ids::CallId};
 
 use crate::make::{DAY, MINUTE, micros};
 
@@ -91,11 +91,11 @@ pub(crate) struct Vendor {
 
 impl Vendor {
     /// What the sender learns of a request.
-    pub(crate) fn receive(&mut self, sent: &Sent, fate: Fate, now: i64) -> Event {
+    pub(crate) fn receive(&mut self, sent: &Sent, fate: Fate, now: i64) -> Evidence {
         self.advance(now);
         match fate {
-            Fate::Unreachable | Fate::Rejected => Event::NotExecuted,
-            Fate::RequestLost => Event::Unknown,
+            Fate::Unreachable | Fate::Rejected => Evidence::NotExecuted,
+            Fate::RequestLost => Evidence::Unknown,
             Fate::Billed(_)
             | Fate::Declined
             | Fate::AnswerLost(_)
@@ -105,16 +105,16 @@ impl Vendor {
         }
     }
 
-    fn arrive(&mut self, sent: &Sent, fate: Fate, now: i64) -> Event {
+    fn arrive(&mut self, sent: &Sent, fate: Fate, now: i64) -> Evidence {
         if self.is_pending(&sent.vendor, sent.key.as_ref()) {
-            return Event::Unknown; // 409: the first one is being processed
+            return Evidence::Unknown; // 409: the first one is being processed
         }
         if let Some(saved) = self.remembered(sent, now) {
             let lost = matches!(fate, Fate::AnswerLost(_) | Fate::Slow(..));
             return match saved.answer {
-                _ if saved.fingerprint != sent.fingerprint => Event::NotExecuted,
-                Answer::Done(amount) if !lost => Event::Executed(micros(amount)),
-                Answer::Done(_) | Answer::Error => Event::Unknown,
+                _ if saved.fingerprint != sent.fingerprint => Evidence::NotExecuted,
+                Answer::Done(amount) if !lost => Evidence::Executed(micros(amount)),
+                Answer::Done(_) | Answer::Error => Evidence::Unknown,
             };
         }
         match fate {
@@ -122,22 +122,22 @@ impl Vendor {
             Fate::Declined => self.process(sent, 0, Answer::Done(0), now),
             Fate::AnswerLost(amount) => {
                 self.process(sent, amount, Answer::Done(amount), now);
-                Event::Unknown
+                Evidence::Unknown
             }
             Fate::FailedAfter(amount) => self.process(sent, amount, Answer::Error, now),
             Fate::FailedBefore => {
                 self.save(sent, Answer::Error, now);
-                Event::Unknown
+                Evidence::Unknown
             }
             Fate::Slow(amount, delay) => {
                 self.pending.push(Pending { sent: sent.clone(), amount, due: now + delay });
-                Event::Unknown
+                Evidence::Unknown
             }
             Fate::Unreachable | Fate::Rejected | Fate::RequestLost => unreachable!(),
         }
     }
 
-    fn process(&mut self, sent: &Sent, amount: u64, answer: Answer, now: i64) -> Event {
+    fn process(&mut self, sent: &Sent, amount: u64, answer: Answer, now: i64) -> Evidence {
         self.processed.push(Processed {
             call: sent.call,
             vendor: sent.vendor.clone(),
@@ -147,8 +147,8 @@ impl Vendor {
         });
         self.save(sent, answer, now);
         match answer {
-            Answer::Done(amount) => Event::Executed(micros(amount)),
-            Answer::Error => Event::Unknown,
+            Answer::Done(amount) => Evidence::Executed(micros(amount)),
+            Answer::Error => Evidence::Unknown,
         }
     }
 

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use keybrake_core::{
-    call::Event,
-    ids::{BudgetId, CallId, KeyId},
+    call::Evidence,
+    ids::{ApiKeyId, BudgetId, CallId, KeyId},
     ledger::{
         Begun, Command, Reply,
         rows::{Rows, VaultKey},
@@ -35,7 +35,7 @@ pub(crate) struct Flight {
     /// True time.
     pub(crate) begun: i64,
     /// What was learned, and when the first byte went out.
-    pub(crate) answer: Option<(Event, Option<i64>)>,
+    pub(crate) answer: Option<(Evidence, Option<i64>)>,
 }
 
 /// How a batch ends.
@@ -65,6 +65,8 @@ pub(crate) struct World<S> {
     pub(crate) skew: i64,
     /// Whether the vendor of this history bills more than its quote now and then.
     pub(crate) overruns: bool,
+    /// Whether several keys of this history are for one run.
+    pub(crate) shared_labels: bool,
     pub(crate) keys: Vec<Arc<VaultKey>>,
     pub(crate) flights: Vec<Flight>,
     pub(crate) asks: Vec<Ask>,
@@ -91,6 +93,7 @@ impl<S: Subject> World<S> {
             time: START,
             skew: 0,
             overruns: seed % 8 == 7,
+            shared_labels: seed % 2 == 1,
             keys: Vec::new(),
             flights: Vec::new(),
             asks: Vec::new(),
@@ -114,6 +117,10 @@ impl<S: Subject> World<S> {
 
     pub(crate) fn fresh_key(&mut self) -> KeyId {
         KeyId::from_number(self.fresh())
+    }
+
+    pub(crate) fn fresh_api_key(&mut self) -> ApiKeyId {
+        ApiKeyId::from_number(self.fresh())
     }
 
     pub(crate) fn fresh_budget(&mut self) -> BudgetId {
@@ -243,6 +250,16 @@ impl<S: Subject> World<S> {
     /// Checks the rows as they are: the vendor may have moved.
     pub(crate) fn check(&mut self) {
         audit::audit(&self.rows, &self.books, &self.vendor, &self.misreported, &mut self.breaches);
+    }
+
+    /// What was done through the admin API is kept, all of it and nothing else.
+    pub(crate) fn check_records(&mut self) {
+        let kept = self.subject.records();
+        if let Some(kept) = self.unless_failed(kept) {
+            claim(&mut self.breaches, Law::Books, kept == self.books.deeds, || {
+                format!("the records {kept:?} are not {:?}", self.books.deeds)
+            });
+        }
     }
 
     fn nothing_changed(&mut self) {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::bench::{Bench, HOUR, answered, at, capped, charge, looked_up, span, usd};
+use super::bench::{Bench, HOUR, absent, answered, at, capped, charge, concluded, span, usd};
 use crate::{
+    access::Actor,
     budget::Corrupt,
-    call::Event,
+    call::Evidence,
     ids::{BudgetId, CallId, KeyId},
     ledger::{
-        Begin, Begun, Command, Issue, Refresh, Reply, decide,
-        rows::{Changes, IssueBinding},
+        Begin, Begun, Command, Finding, Issue, Refresh, Reply, Revoke, decide,
+        rows::{Changes, Deed, IssueBinding, Record},
     },
     token::TokenHash,
 };
@@ -25,6 +26,15 @@ fn changes(bench: &Bench, command: Command) -> Changes {
     let replies = decide(&mut rows, &[command], at(bench.now));
     assert!(matches!(replies.as_slice(), [Ok(_)]), "{replies:?}");
     rows.changes
+}
+
+fn revoke(key: KeyId) -> Command {
+    Command::Revoke(Revoke { key, by: Actor::admin() })
+}
+
+/// What is kept of something that the admin did now.
+fn records(bench: &Bench, deed: Deed, target: KeyId) -> Vec<Record> {
+    vec![Record { at: at(bench.now), who: Actor::admin(), deed, target: target.to_string() }]
 }
 
 fn set<T: Ord + Clone>(items: &[T]) -> BTreeSet<T> {
@@ -81,6 +91,7 @@ fn each_command_on_keys_says_which_rows_it_changed() {
         keys: set(&[new]),
         budgets: set(&[budget]),
         issued: set(&[once]),
+        records: records(&bench, Deed::Issued, new),
         ..Changes::default()
     };
     assert_eq!(changes(&bench, issue.clone()), expected);
@@ -91,13 +102,22 @@ fn each_command_on_keys_says_which_rows_it_changed() {
         successor: KeyId::from_number(102),
         token_hash: TokenHash::from_bytes([4; 32]),
         lives: Some(span(HOUR)),
+        by: Actor::admin(),
     });
-    let expected = Changes { keys: set(&[key.id, KeyId::from_number(102)]), ..Changes::default() };
+    let expected = Changes {
+        keys: set(&[key.id, KeyId::from_number(102)]),
+        records: records(&bench, Deed::Refreshed, key.id),
+        ..Changes::default()
+    };
     assert_eq!(changes(&bench, refresh), expected);
-    let expected = Changes { budgets: set(&key.chain), ..Changes::default() };
-    assert_eq!(changes(&bench, Command::Revoke(key.id)), expected);
+    let expected = Changes {
+        budgets: set(&key.chain),
+        records: records(&bench, Deed::Revoked, key.id),
+        ..Changes::default()
+    };
+    assert_eq!(changes(&bench, revoke(key.id)), expected);
     bench.revoke(&key);
-    assert_eq!(changes(&bench, Command::Revoke(key.id)), Changes::default());
+    assert_eq!(changes(&bench, revoke(key.id)), Changes::default());
 }
 
 #[test]
@@ -120,7 +140,7 @@ fn each_command_on_calls_says_which_rows_it_changed() {
     assert_eq!(changes(&bench, denied), inserts(101));
 
     let held = bench.hold(&charge(&key, 6, "a"));
-    let finish = answered(&held, Event::Unknown);
+    let finish = answered(&held, Evidence::Unknown);
     let finish = Command::Finish(Box::new(finish));
     assert_eq!(changes(&bench, finish.clone()), updates(held.call));
     assert_eq!(changes(&bench, Command::Recover), updates(held.call));
@@ -129,7 +149,7 @@ fn each_command_on_calls_says_which_rows_it_changed() {
 
     let resend = begin(102, charge(&key, 6, "a"));
     assert_eq!(changes(&bench, resend), updates(held.call));
-    let found = looked_up(&bench, &held, Event::Found(usd(6)));
+    let found = concluded(&held, Finding::Found(usd(6)));
     let found = Command::Conclude(Box::new(found));
     assert_eq!(changes(&bench, found), updates(held.call));
 }
@@ -143,7 +163,7 @@ fn amounts_that_do_not_add_up_change_nothing() {
     let mut rows = bench.ledger.rows().clone();
     rows.budgets.get_mut(&root).unwrap().held = usd(5);
     let before = rows.clone();
-    let executed = answered(&held, Event::Executed(usd(6)));
+    let executed = answered(&held, Evidence::Executed(usd(6)));
     let finish = Command::Finish(Box::new(executed));
     let replies = decide(&mut rows, &[finish], at(0));
     assert_eq!(replies, [Err(Corrupt(root))]);
@@ -154,7 +174,7 @@ fn amounts_that_do_not_add_up_change_nothing() {
 fn a_call_that_was_not_recorded_has_no_answer_to_store() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.hold(&charge(&key, 6, "a"));
-    let mut finish = answered(&held, Event::Executed(usd(6)));
+    let mut finish = answered(&held, Evidence::Executed(usd(6)));
     finish.sealed = Some(b"answer".to_vec());
     let finish = Command::Finish(Box::new(finish));
     let corrupt = Err(Corrupt(key.chain[0]));
@@ -165,13 +185,13 @@ fn a_call_that_was_not_recorded_has_no_answer_to_store() {
 fn only_a_report_of_an_outcome_is_about_a_call_that_is_known() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.hold(&charge(&key, 6, "a"));
-    let finish = answered(&held, Event::Unknown);
-    let found = looked_up(&bench, &held, Event::Absent);
+    let finish = answered(&held, Evidence::Unknown);
+    let found = concluded(&held, absent(1, 0));
     for (command, call) in [
         (Command::Finish(Box::new(finish)), Some(held.call)),
         (Command::Conclude(Box::new(found)), Some(held.call)),
         (begin(100, charge(&key, 1, "b")), None),
-        (Command::Revoke(key.id), None),
+        (revoke(key.id), None),
         (Command::Recover, None),
     ] {
         assert_eq!(command.call(), call, "{command:?}");

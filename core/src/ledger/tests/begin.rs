@@ -4,7 +4,7 @@ use super::bench::{
     Bench, HOUR, LIFE, answered, asked, at, capped, charge, daily, read, span, state, usd,
 };
 use crate::{
-    call::{Event, Life, State},
+    call::{Evidence, Life, State},
     ledger::{
         Begin, Begun, Contention, HeldCall, Issue,
         rows::{Call, VendorAnswer, Verdict},
@@ -195,7 +195,7 @@ fn a_call_that_only_holds_stand_in_the_way_of_is_refused_or_waits() {
     let calls = bench.ledger.rows().calls.len();
     assert_eq!(bench.begin(&wait), Begun::Contended { budget });
     assert_eq!(bench.ledger.rows().calls.len(), calls);
-    bench.finish(answered(&other, Event::NotExecuted));
+    bench.finish(answered(&other, Evidence::NotExecuted));
     bench.hold(&wait);
 }
 
@@ -244,7 +244,7 @@ fn an_executed_call_is_answered_from_the_store() {
     let (mut bench, key) = Bench::with_cap(10);
     let ask = charge(&key, 6, "a");
     let held = bench.hold(&ask);
-    let mut finish = answered(&held, Event::Executed(usd(6)));
+    let mut finish = answered(&held, Evidence::Executed(usd(6)));
     finish.answer.object_id = Some("ch_1".to_owned());
     assert_eq!(state(&bench.finish(finish)), "settled");
     // A replay needs neither a price nor an unexpired key.
@@ -262,11 +262,11 @@ fn an_executed_call_is_answered_from_the_store() {
 #[test]
 fn an_idempotency_key_is_for_one_request() {
     let (mut bench, key) = Bench::with_cap(20);
-    for ended in [None, Some(Event::Unknown), Some(Event::Executed(usd(6)))] {
+    for ended in [None, Some(Evidence::Unknown), Some(Evidence::Executed(usd(6)))] {
         let idempotency = format!("{ended:?}");
         let held = bench.hold(&charge(&key, 6, &idempotency));
-        if let Some(event) = ended {
-            bench.finish(answered(&held, event));
+        if let Some(evidence) = ended {
+            bench.finish(answered(&held, evidence));
         }
         let other = charge(&key, 1, &idempotency);
         assert_eq!(bench.refused(&other), Refusal::IdempotencyKeyReused);
@@ -295,7 +295,7 @@ fn a_revoked_key_is_told_what_its_own_same_call_did() {
     let (mut bench, key) = Bench::with_cap(20);
     let other = bench.issue(capped(20));
     let held = bench.hold(&charge(&key, 6, "a"));
-    let mut finish = answered(&held, Event::Executed(usd(5)));
+    let mut finish = answered(&held, Evidence::Executed(usd(5)));
     finish.answer.object_id = Some("ch_1".to_owned());
     bench.finish(finish);
     bench.revoke(&key);

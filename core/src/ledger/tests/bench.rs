@@ -3,17 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    access::Actor,
     budget::{Budget, Caps},
-    call::Event,
+    call::Evidence,
     ids::{BudgetId, CallId, KeyId},
     ledger::{
-        Begin, Begun, Command, Conclude, Contention, Ended, Finish, HeldCall, Issue, Issued, Peek,
-        Quote, Refresh, Reply, Revoked,
+        Begin, Begun, Command, Conclude, Contention, Ended, Finding, Finish, HeldCall, Issue,
+        Issued, Lift, Peek, Quote, Refresh, Reply, Revoke, RevokeRuns, Revoked,
         memory::MemoryLedger,
         rows::{Asked, Binding, Call, Request, VaultKey, VendorAnswer},
     },
     money::MicroUsd,
-    policy::{Method, Policy, RunLabel},
+    policy::{Method, Policy, RunLabel, Runs},
     refusal::Refusal,
     time::Timestamp,
     token::TokenHash,
@@ -56,17 +57,22 @@ fn order(daily: Option<MicroUsd>, total: Option<MicroUsd>) -> Issue {
         key: KeyId::from_number(0),
         budget: BudgetId::from_number(0),
         token_hash: TokenHash::from_bytes([2; 32]),
-        policy: Policy {
-            vendor: "stripe".to_owned(),
-            allowed_endpoints: vec!["POST /v1/charges".parse().unwrap()],
-            per_call_usd_cap: None,
-            allowed_params: [].into(),
-        },
-        label: RunLabel::try_from("run".to_owned()).unwrap(),
+        policy: Policy::allowing("stripe".to_owned(), vec!["POST /v1/charges".parse().unwrap()]),
+        label: label("run"),
         caps: Caps::new(daily, total).unwrap(),
         parent: None,
         lives: span(LIFE),
+        by: Actor::admin(),
     }
+}
+
+/// Asks for a key of this run.
+pub(super) fn of_run(text: &str) -> Issue {
+    Issue { label: label(text), ..capped(10) }
+}
+
+pub(super) fn label(text: &str) -> RunLabel {
+    RunLabel::try_from(text.to_owned()).unwrap()
 }
 
 /// Asks for a charge under an idempotency key.
@@ -105,28 +111,31 @@ pub(super) fn asked(amount: u64) -> Asked {
     Asked { amount, currency: "usd".to_owned() }
 }
 
-/// The answer of an attempt, as evidence of this.
-pub(super) fn answered(held: &HeldCall, event: Event) -> Finish {
+/// The answer of an attempt, as this evidence.
+pub(super) fn answered(held: &HeldCall, evidence: Evidence) -> Finish {
     Finish {
         call: held.call,
         attempt: held.attempt,
-        event,
+        evidence,
         sent_at: None,
         answer: VendorAnswer::default(),
         sealed: None,
     }
 }
 
-/// A look-up of an attempt, made now by the clock of the bench.
-pub(super) fn looked_up(bench: &Bench, held: &HeldCall, event: Event) -> Conclude {
+/// A look-up of this attempt, begun at this time, found nothing.
+pub(super) fn absent(attempt: u32, looked_at: i64) -> Finding {
+    Finding::Absent { attempt, looked_at: at(looked_at), absent_after: span(ABSENT_AFTER) }
+}
+
+/// This was found out about a call.
+pub(super) fn concluded(held: &HeldCall, finding: Finding) -> Conclude {
     Conclude {
         call: held.call,
-        attempt: Some(held.attempt),
-        event,
-        absent_after: span(ABSENT_AFTER),
-        looked_at: at(bench.now),
+        finding,
         object_id: None,
         status: None,
+        by: Actor::look_up(),
         note: "looked up".to_owned(),
         sealed: None,
     }
@@ -196,6 +205,7 @@ impl Bench {
             successor: KeyId::from_number(self.fresh()),
             token_hash: TokenHash::from_bytes([4; 32]),
             lives: lives.map(span),
+            by: Actor::admin(),
         };
         let Reply::Issued(issued) = self.apply(Command::Refresh(refresh)) else {
             panic!("not a reply to a refresh");
@@ -210,7 +220,9 @@ impl Bench {
     }
 
     pub(super) fn try_revoke(&mut self, key: KeyId) -> Result<Revoked, Refusal> {
-        let Reply::Revoked(revoked) = self.apply(Command::Revoke(key)) else {
+        let Reply::Revoked(revoked) =
+            self.apply(Command::Revoke(Revoke { key, by: Actor::admin() }))
+        else {
             panic!("not a reply to a revocation");
         };
         revoked
@@ -218,6 +230,29 @@ impl Bench {
 
     pub(super) fn revoke(&mut self, key: &VaultKey) -> Revoked {
         self.try_revoke(key.id).unwrap()
+    }
+
+    pub(super) fn revoke_runs(&mut self, runs: &Runs) -> Revoked {
+        let revoke = RevokeRuns { runs: runs.clone(), by: Actor::admin() };
+        let Reply::Revoked(revoked) = self.apply(Command::RevokeRuns(Box::new(revoke))) else {
+            panic!("not a reply to a revocation");
+        };
+        revoked.unwrap()
+    }
+
+    /// Whether there was something to lift.
+    pub(super) fn lift(&mut self, runs: &Runs) -> bool {
+        let lift = Lift { runs: runs.clone(), by: Actor::admin() };
+        let Reply::Lifted(lifted) = self.apply(Command::Lift(Box::new(lift))) else {
+            panic!("not a reply to a lift");
+        };
+        lifted
+    }
+
+    /// What was done through the admin API, and to what.
+    pub(super) fn deeds(&self) -> Vec<(&'static str, String)> {
+        let records = self.ledger.records().iter();
+        records.map(|record| (record.deed.name(), record.target.clone())).collect()
     }
 
     /// Whether the ledger would need the call's price.
@@ -275,17 +310,19 @@ impl Bench {
         ended
     }
 
+    /// How many calls are in doubt by a restart on amounts that add up.
     pub(super) fn recover(&mut self) -> usize {
-        let Reply::Recovered(in_doubt) = self.apply(Command::Recover) else {
+        let Reply::Recovered(recovered) = self.apply(Command::Recover) else {
             panic!("not a reply to a recovery");
         };
-        in_doubt
+        assert_eq!(recovered.stay_held, [].into());
+        recovered.in_doubt
     }
 
     /// Begins a call whose answer never comes.
     pub(super) fn doubt(&mut self, ask: &Begin) -> HeldCall {
         let held = self.hold(ask);
-        let ended = self.finish(answered(&held, Event::Unknown));
+        let ended = self.finish(answered(&held, Evidence::Unknown));
         assert_eq!(state(&ended), "in_doubt");
         held
     }
@@ -293,7 +330,7 @@ impl Bench {
     /// Begins a call that the vendor executes for what was quoted.
     pub(super) fn settle(&mut self, ask: &Begin) -> HeldCall {
         let held = self.hold(ask);
-        let ended = self.finish(answered(&held, Event::Executed(held.hold)));
+        let ended = self.finish(answered(&held, Evidence::Executed(held.hold)));
         assert_eq!(state(&ended), "settled");
         held
     }

@@ -2,29 +2,28 @@
 
 use super::bench::{Bench, HOUR, answered, at, capped, charge, daily, read, span, state, usd};
 use crate::{
-    call::{Event, State},
+    call::{Evidence, State},
     ids::CallId,
     ledger::{Begun, Ended, Finish, Issue, rows::VendorAnswer},
 };
 
 #[test]
 fn each_answer_moves_the_money_of_the_whole_chain() {
-    for (event, name, money) in [
-        (Event::Executed(usd(6)), "settled", [6, 0, 0]),
-        (Event::Executed(usd(7)), "settled", [7, 0, 0]),
-        (Event::NotExecuted, "released", [0, 0, 0]),
-        (Event::Unknown, "in_doubt", [6, 0, 6]),
-        (Event::Lost, "in_doubt", [6, 0, 6]),
+    for (evidence, name, money) in [
+        (Evidence::Executed(usd(6)), "settled", [6, 0, 0]),
+        (Evidence::Executed(usd(7)), "settled", [7, 0, 0]),
+        (Evidence::NotExecuted, "released", [0, 0, 0]),
+        (Evidence::Unknown, "in_doubt", [6, 0, 6]),
     ] {
         let (mut bench, parent) = Bench::with_cap(10);
         let child = bench.child(&parent, capped(10));
         let held = bench.hold(&charge(&child, 6, "a"));
         let recorded =
             Ended::Recorded { state: name, chain: vec![child.chain[0], parent.chain[0]] };
-        assert_eq!(bench.finish(answered(&held, event)), recorded);
+        assert_eq!(bench.finish(answered(&held, evidence)), recorded);
         assert_eq!(bench.call(held.call).life().unwrap().state.name(), name);
         for key in [&child, &parent] {
-            assert_eq!(bench.money(key), money, "{event:?}");
+            assert_eq!(bench.money(key), money, "{evidence:?}");
         }
     }
 }
@@ -33,7 +32,7 @@ fn each_answer_moves_the_money_of_the_whole_chain() {
 fn a_read_without_an_answer_is_not_in_doubt() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.hold(&read(&key));
-    let ended = bench.finish(answered(&held, Event::Unknown));
+    let ended = bench.finish(answered(&held, Evidence::Unknown));
     assert_eq!(state(&ended), "released");
 }
 
@@ -51,7 +50,7 @@ fn a_finished_calls_row_says_what_the_vendor_said_and_when() {
     bench.finish(Finish {
         sent_at: Some(at(1)),
         answer: answer.clone(),
-        ..answered(&held, Event::Executed(usd(4)))
+        ..answered(&held, Evidence::Executed(usd(4)))
     });
     let row = bench.call(held.call);
     assert_eq!((row.sent_at, row.finished_at), (Some(at(1)), Some(at(HOUR))));
@@ -63,9 +62,9 @@ fn an_attempt_that_sent_nothing_keeps_when_an_earlier_one_did() {
     let (mut bench, key) = Bench::with_cap(10);
     let ask = charge(&key, 6, "a");
     let held = bench.hold(&ask);
-    bench.finish(Finish { sent_at: Some(at(1)), ..answered(&held, Event::Unknown) });
+    bench.finish(Finish { sent_at: Some(at(1)), ..answered(&held, Evidence::Unknown) });
     let again = bench.hold(&ask);
-    bench.finish(answered(&again, Event::NotExecuted));
+    bench.finish(answered(&again, Evidence::NotExecuted));
     assert_eq!(bench.call(held.call).sent_at, Some(at(1)));
 }
 
@@ -76,7 +75,7 @@ fn the_answer_of_another_attempt_or_call_changes_nothing() {
     let first = bench.doubt(&ask);
     let again = bench.hold(&ask);
     let before = bench.ledger.rows().clone();
-    let executed = answered(&again, Event::Executed(usd(6)));
+    let executed = answered(&again, Evidence::Executed(usd(6)));
     let Begun::Denied { call: denied, .. } = bench.begin(&charge(&key, 20, "b")) else {
         panic!("20 fits a cap of 10");
     };
@@ -98,8 +97,8 @@ fn the_answer_of_another_attempt_or_call_changes_nothing() {
 fn an_answer_counts_once() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.settle(&charge(&key, 6, "a"));
-    for event in [Event::Executed(usd(5)), Event::NotExecuted, Event::Lost] {
-        assert_eq!(bench.finish(answered(&held, event)), Ended::Ignored);
+    for evidence in [Evidence::Executed(usd(5)), Evidence::NotExecuted, Evidence::Unknown] {
+        assert_eq!(bench.finish(answered(&held, evidence)), Ended::Ignored);
     }
     assert_eq!(bench.money(&key), [6, 0, 0]);
     let life = bench.call(held.call).life().unwrap();
@@ -110,7 +109,7 @@ fn an_answer_counts_once() {
 fn a_released_call_gives_its_idempotency_key_back() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.hold(&charge(&key, 6, "a"));
-    bench.finish(answered(&held, Event::NotExecuted));
+    bench.finish(answered(&held, Evidence::NotExecuted));
     let other = bench.hold(&charge(&key, 5, "a"));
     assert_eq!((other.attempt, other.call != held.call), (1, true));
 }
@@ -122,7 +121,7 @@ fn only_a_recorded_answer_is_stored() {
     assert_eq!(bench.ledger.answer(held.call), None);
     let sealed = |text: &str| Finish {
         sealed: Some(text.as_bytes().to_vec()),
-        ..answered(&held, Event::Executed(usd(6)))
+        ..answered(&held, Evidence::Executed(usd(6)))
     };
     bench.finish(sealed("first"));
     assert_eq!(bench.ledger.answer(held.call), Some(&b"first"[..]));
@@ -144,7 +143,7 @@ fn spending_is_booked_in_the_window_of_its_send() {
     bench.now = 23 * HOUR;
     let held = bench.hold(&charge(&key, 6, "a"));
     bench.now = 25 * HOUR;
-    bench.finish(answered(&held, Event::Executed(usd(6))));
+    bench.finish(answered(&held, Evidence::Executed(usd(6))));
     let budget = bench.budget(&key);
     let booked = (budget.window, budget.window_spent, budget.total_spent);
     assert_eq!(booked, (1, usd(0), usd(6)));

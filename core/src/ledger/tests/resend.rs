@@ -4,7 +4,7 @@ use super::bench::{
     Bench, HOUR, LIFE, RESEND_WITHIN, answered, at, capped, charge, daily, span, state, usd,
 };
 use crate::{
-    call::Event,
+    call::Evidence,
     ledger::{Begin, HeldCall, Issue},
     refusal::Refusal,
 };
@@ -59,7 +59,7 @@ fn a_re_send_in_a_later_window_is_booked_there() {
     bench.doubt(&ask);
     bench.now = 25 * HOUR;
     let again = bench.hold(&ask);
-    bench.finish(answered(&again, Event::Executed(usd(6))));
+    bench.finish(answered(&again, Evidence::Executed(usd(6))));
     assert_eq!(bench.budget(&key).window_spent, usd(6));
 }
 
@@ -130,7 +130,7 @@ fn a_re_send_must_fit_what_the_caps_allow_now() {
     bench.now = 25 * HOUR;
     let other = bench.hold(&charge(&parent, 5, "b"));
     assert_eq!(bench.refused(&ask), UNKNOWN);
-    bench.finish(answered(&other, Event::NotExecuted));
+    bench.finish(answered(&other, Evidence::NotExecuted));
     bench.hold(&ask);
 }
 
@@ -148,7 +148,7 @@ fn a_refused_re_send_leaves_the_call_in_doubt() {
     let ask = charge(&key, 6, "a");
     bench.doubt(&ask);
     let again = bench.hold(&ask);
-    let ended = bench.finish(answered(&again, Event::NotExecuted));
+    let ended = bench.finish(answered(&again, Evidence::NotExecuted));
     assert_eq!(state(&ended), "in_doubt");
     assert_eq!(bench.money(&key), [6, 0, 6]);
 }

@@ -1,7 +1,7 @@
 //! Revoking a key stops its budget, and with it every key on it and below.
 
 use super::bench::{Bench, HOUR, answered, at, capped, charge, state, usd};
-use crate::{call::Event, ids::KeyId, refusal::Refusal};
+use crate::{call::Evidence, ids::KeyId, refusal::Refusal};
 
 const STOPPED: Refusal = Refusal::KeyRevoked { at: at(HOUR), prior: None };
 
@@ -60,7 +60,7 @@ fn a_revocation_lists_the_open_calls_of_all_descendants_and_no_others() {
     let revoked = bench.revoke(&key);
     assert_eq!(revoked.in_flight, in_flight);
     assert_eq!(revoked.in_doubt, in_doubt);
-    assert_eq!(&revoked.budget, bench.budget(&key));
+    assert_eq!(revoked.budgets, [bench.budget(&key).clone()]);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn the_answer_of_a_call_in_flight_counts_after_a_revocation() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.hold(&charge(&key, 6, "a"));
     bench.revoke(&key);
-    let ended = bench.finish(answered(&held, Event::Executed(usd(6))));
+    let ended = bench.finish(answered(&held, Evidence::Executed(usd(6))));
     assert_eq!(state(&ended), "settled");
     assert_eq!(bench.money(&key), [6, 0, 0]);
 }

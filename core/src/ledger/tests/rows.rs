@@ -1,11 +1,11 @@
 //! What a row says of itself, and how rows are found.
 
-use super::bench::{Bench, HOUR, answered, at, capped, charge, looked_up, read, usd};
+use super::bench::{Bench, HOUR, answered, at, capped, charge, concluded, read, usd};
 use crate::{
-    call::Event,
+    call::Evidence,
     ids::BudgetId,
     ledger::{
-        Begun,
+        Begun, Finding,
         rows::{Binding, Call, Rows},
     },
 };
@@ -21,9 +21,9 @@ fn calls(bench: &mut Bench) -> Vec<(Call, bool, bool)> {
     let settled = bench.settle(&charge(&key, 1, "settled")).call;
     let in_doubt = bench.doubt(&charge(&key, 1, "in doubt")).call;
     let released = bench.hold(&charge(&key, 1, "released"));
-    bench.finish(answered(&released, Event::NotExecuted));
+    bench.finish(answered(&released, Evidence::NotExecuted));
     let absent = bench.doubt(&charge(&key, 1, "absent"));
-    bench.conclude(looked_up(bench, &absent, Event::ResolvedReleased));
+    bench.conclude(concluded(&absent, Finding::ResolvedReleased));
     let Begun::Denied { call: denied, .. } = bench.begin(&charge(&key, 200, "denied")) else {
         panic!("200 fits a cap of 100");
     };

@@ -328,8 +328,7 @@ fn an_object_that_is_there_is_the_answer() {
         ("/v1/payment_intents", "canceled", 0),
         ("/v1/refunds", "failed", 0),
     ] {
-        let answer =
-            Found { event: Event::Found(cents(moved)), status: 200, answer: object(status) };
+        let answer = Found { moved: cents(moved), status: 200, answer: object(status) };
         assert_eq!(means(path, &object(status)), Some(answer), "{path} {status}");
     }
 }
@@ -343,7 +342,7 @@ fn a_declined_charge_reads_as_the_error_that_it_was() {
             "message": "Your card was declined.", kind: "ch_1",
         }})
     };
-    let declined = |answer| Found { event: Event::Found(cents(0)), status: 402, answer };
+    let declined = |answer| Found { moved: cents(0), status: 402, answer };
     assert_eq!(means(CHARGES, &failed), Some(declined(error("charge"))));
     failed["object"] = Value::Null;
     assert_eq!(means(CHARGES, &failed), Some(declined(error("object"))));
@@ -354,7 +353,7 @@ fn an_object_that_does_not_say_its_amount_settles_at_the_hold() {
     let mut silent = object("succeeded");
     silent["amount"] = Value::Null;
     let found = means(CHARGES, &silent).unwrap();
-    assert_eq!(found.event, Event::Found(cents(500)));
+    assert_eq!(found.moved, cents(500));
 }
 
 #[test]
