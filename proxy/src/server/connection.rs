@@ -3,9 +3,10 @@
 use std::{
     convert::Infallible,
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -19,17 +20,21 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::Sleep,
 };
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use super::watch::{OpenBody, Watch};
+use super::watch::{Arriving, OpenBody, Watch};
 use crate::{failures::Peer, limits::Limits};
 
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 /// How often an HTTP/2 client is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(30);
+/// How long a client that was answered before it had sent its body is listened to. A socket closed
+/// on what it sends would break its writing, and many clients then never read the answer.
+const LISTENS_FOR: Duration = Duration::from_secs(2);
 
 /// Serves a connection. Requests that are open go on to their end.
 pub(super) async fn serve(
@@ -39,12 +44,13 @@ pub(super) async fn serve(
     stopping: CancellationToken,
 ) {
     let watch = Arc::new(Watch::new(&limits, Instant::now()));
-    let heard = Heard { socket, watch: Arc::clone(&watch) };
+    let heard = Heard { socket, watch: Arc::clone(&watch), listens: None };
     let watched = Arc::clone(&watch);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         let open = watched.begins(request.version() == Version::HTTP_2);
-        let answer = router.clone().call(request.map(Body::new));
+        let body = |body| Body::new(Arriving::new(body, Arc::clone(&watched)));
+        let answer = router.clone().call(request.map(body));
         async move {
             let answer: Response<Body> = answer.await.unwrap_or_else(|never| match never {});
             Ok::<_, Infallible>(answer.map(|body| OpenBody::new(body, open)))
@@ -81,10 +87,11 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// A socket that tells the watch when bytes come.
+/// A socket that tells the watch when bytes come, and lets a client end what it is sending.
 struct Heard {
     socket: TcpStream,
     watch: Arc<Watch>,
+    listens: Option<Pin<Box<Sleep>>>,
 }
 
 impl AsyncRead for Heard {
@@ -115,8 +122,22 @@ impl AsyncWrite for Heard {
         Pin::new(&mut self.socket).poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { socket, watch, listens } = self.get_mut();
+        ready!(Pin::new(&mut *socket).poll_shutdown(context))?;
+        if !watch.has_unread() {
+            return Poll::Ready(Ok(()));
+        }
+        let listens = listens.get_or_insert_with(|| Box::pin(tokio::time::sleep(LISTENS_FOR)));
+        let mut space = [MaybeUninit::uninit(); 4096];
+        while listens.as_mut().poll(context).is_pending() {
+            let mut ignored = ReadBuf::uninit(&mut space);
+            let read = ready!(Pin::new(&mut *socket).poll_read(context, &mut ignored));
+            if read.is_err() || ignored.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(

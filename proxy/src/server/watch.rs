@@ -6,13 +6,14 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
 
 use crate::limits::Limits;
 
@@ -36,6 +37,8 @@ struct State {
     /// What comes between two requests may then be no head.
     is_http2: bool,
     is_closing: bool,
+    /// The last request was answered before its body was there.
+    leaves_unread: bool,
 }
 
 /// One connection's waiting.
@@ -48,7 +51,12 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(limits: &Limits, now: Instant) -> Self {
-        let state = State { phase: Phase::Head(now), is_http2: false, is_closing: false };
+        let state = State {
+            phase: Phase::Head(now),
+            is_http2: false,
+            is_closing: false,
+            leaves_unread: false,
+        };
         Self { head: limits.head, idle: limits.idle, state: Mutex::new(state) }
     }
 
@@ -68,6 +76,7 @@ impl Watch {
     /// A request's head is there.
     pub(super) fn begins(self: &Arc<Self>, is_http2: bool) -> Open {
         self.change(|state| {
+            state.leaves_unread = false;
             state.is_http2 = is_http2;
             state.phase = match state.phase {
                 Phase::Serving(requests) => Phase::Serving(requests.saturating_add(1)),
@@ -94,6 +103,16 @@ impl Watch {
                 *since = now;
             }
         });
+    }
+
+    fn leaves_unread(&self) {
+        self.change(|state| state.leaves_unread = true);
+    }
+
+    /// Whether its client may still be sending a body that nobody reads.
+    pub(super) fn has_unread(&self) -> bool {
+        let state = *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.leaves_unread && !state.is_http2
     }
 
     /// When it will have waited too long, if it is waiting.
@@ -155,6 +174,50 @@ impl http_body::Body for OpenBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A request's body, which tells the watch when it is given up before its end.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    body: Incoming,
+    has_ended: bool,
+    watch: Arc<Watch>,
+}
+
+impl Arriving {
+    pub(super) fn new(body: Incoming, watch: Arc<Watch>) -> Self {
+        Self { has_ended: body.is_end_stream(), body, watch }
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.watch.leaves_unread();
+        }
+    }
+}
+
+impl http_body::Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        self.has_ended = frame.is_none() || self.body.is_end_stream();
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

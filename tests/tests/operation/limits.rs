@@ -156,3 +156,28 @@ async fn an_http2_client_is_told_how_many_requests_it_may_have_open() {
     let wanted = [&MAX_CONCURRENT_STREAMS.to_be_bytes()[..], &17_u32.to_be_bytes()].concat();
     assert!(settings.chunks(6).any(|setting| setting == wanted), "{settings:?}");
 }
+
+/// A client that is refused before it has sent its whole body can send the rest and read why. Were
+/// its socket closed on it, its writing would fail, and most clients then never read an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_still_sending_when_it_is_refused_can_end_and_read_why() {
+    let served = Served::start(&[]).await;
+    let length = 4 * 1024 * 1024;
+    for (path, credential, status) in [
+        ("/stripe/v1/charges", "nobody", "HTTP/1.1 401"),
+        ("/vault/keys", keybrake_tests::API_KEY, "HTTP/1.1 413"),
+    ] {
+        let mut client = served.connect().await;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {credential}\r\ncontent-length: {length}\r\n\r\n"
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        for _ in 0..16 {
+            client.write_all(&vec![b'a'; length / 16]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let answer = answer(&mut client).await;
+        assert!(answer.starts_with(status), "{answer}");
+        assert!(is_closed(&mut client, b"").await);
+    }
+}
