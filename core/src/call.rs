@@ -49,31 +49,44 @@ pub struct Life {
     pub is_read: bool,
 }
 
+/// What a call did at the vendor.
+///
+/// Some calls move money once. Others change what an object commits, such as a payment intent that
+/// is created, confirmed, captured in part and cancelled: of these the vendor says what the object
+/// stands for *now*, and the ledger works out whose money moved by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It moved this much.
+    Moved(MicroUsd),
+    /// The object that it made or is about has moved or commits this much in all.
+    Stands(MicroUsd),
+    /// It only gave back: the object stands for no more than this any longer.
+    Leaves(MicroUsd),
+}
+
 /// What came back for an attempt, as evidence about the money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// The vendor's answer says that it executed the call, for this much.
-    Executed(MicroUsd),
+    /// The vendor's answer says that it executed the call, to this effect.
+    Executed(Effect),
     /// The vendor was not reached, or refused before processing.
     NotExecuted,
     /// Neither is known.
     Unknown,
 }
 
-impl From<Evidence> for Event {
-    fn from(evidence: Evidence) -> Self {
-        match evidence {
-            Evidence::Executed(amount) => Self::Executed(amount),
-            Evidence::NotExecuted => Self::NotExecuted,
-            Evidence::Unknown => Self::Unknown,
-        }
+impl Evidence {
+    /// The vendor executed the call, which moved this much.
+    #[must_use]
+    pub const fn moved(amount: MicroUsd) -> Self {
+        Self::Executed(Effect::Moved(amount))
     }
 }
 
 /// What happened to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The vendor's answer says that it executed the call, for this much.
+    /// The vendor's answer says that it executed the call, which counts for this much.
     Executed(MicroUsd),
     /// The vendor was not reached, or refused before processing.
     NotExecuted,
@@ -91,6 +104,9 @@ pub enum Event {
     ResolvedSettled(MicroUsd),
     /// An operator says that it was not executed.
     ResolvedReleased,
+    /// It counts for this much from now on: a later call gave back some of what it committed, or
+    /// the vendor has said its final price.
+    Restated(MicroUsd),
 }
 
 /// What an event does to the call's budgets.
@@ -108,6 +124,13 @@ pub enum MoneyMove {
     DoubtSpent(MicroUsd),
     /// Spending in doubt goes back.
     DoubtReleased,
+    /// Spending of one amount becomes spending of another.
+    Respent {
+        /// What was booked.
+        from: MicroUsd,
+        /// What is booked now.
+        to: MicroUsd,
+    },
 }
 
 /// An event that can't happen to a call in this state.
@@ -149,9 +172,13 @@ impl Life {
             (State::InDoubt, Event::Absent | Event::ResolvedReleased) => {
                 (State::Released, MoneyMove::DoubtReleased)
             }
+            (State::Settled(from), Event::Restated(to)) => {
+                (State::Settled(to), MoneyMove::Respent { from, to })
+            }
             (
                 State::Held,
                 Event::Resent
+                | Event::Restated(_)
                 | Event::Found(_)
                 | Event::Absent
                 | Event::ResolvedSettled(_)
@@ -159,7 +186,11 @@ impl Life {
             )
             | (
                 State::InDoubt,
-                Event::Executed(_) | Event::NotExecuted | Event::Unknown | Event::Lost,
+                Event::Executed(_)
+                | Event::NotExecuted
+                | Event::Unknown
+                | Event::Lost
+                | Event::Restated(_),
             )
             | (State::Settled(_) | State::Released, _) => {
                 return Err(OutOfOrder { state: self.state, event });
@@ -183,6 +214,19 @@ impl Life {
     #[must_use]
     pub fn is_overrun(self) -> bool {
         matches!(self.state, State::Settled(amount) if amount > self.hold)
+    }
+}
+
+impl Effect {
+    /// What the call itself counts for, and how much of what others' calls count for goes back,
+    /// where those count for `others` in all.
+    #[must_use]
+    pub fn shares(self, others: MicroUsd) -> (MicroUsd, MicroUsd) {
+        match self {
+            Self::Moved(amount) => (amount, MicroUsd::ZERO),
+            Self::Stands(all) => (all.less(others), others.less(all)),
+            Self::Leaves(all) => (MicroUsd::ZERO, others.less(all)),
+        }
     }
 }
 
@@ -212,6 +256,9 @@ impl MoneyMove {
                 budget.spend(amount, sent)
             }
             Self::DoubtReleased => budget.unspend(hold, sent).and_then(|()| budget.undoubt(hold)),
+            Self::Respent { from, to } => {
+                budget.unspend(from, sent).and_then(|()| budget.spend(to, sent))
+            }
         }
     }
 }
@@ -229,7 +276,7 @@ mod tests {
         Life { hold: usd(5), state, doubted, is_read: false }
     }
 
-    const ALL: [Event; 9] = [
+    const ALL: [Event; 10] = [
         Event::Executed(MicroUsd::ZERO),
         Event::NotExecuted,
         Event::Unknown,
@@ -239,6 +286,7 @@ mod tests {
         Event::Absent,
         Event::ResolvedSettled(MicroUsd::ZERO),
         Event::ResolvedReleased,
+        Event::Restated(MicroUsd::ZERO),
     ];
 
     fn legal(life: Life) -> Vec<(Event, State, MoneyMove)> {
@@ -290,8 +338,12 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_call_stays_ended() {
-        assert_eq!(legal(life(State::Settled(usd(1)), true)), []);
+    fn an_ended_call_stays_ended_and_only_its_amount_may_be_restated() {
+        let (from, to) = (usd(1), MicroUsd::ZERO);
+        assert_eq!(
+            legal(life(State::Settled(from), true)),
+            [(Event::Restated(to), State::Settled(to), MoneyMove::Respent { from, to })]
+        );
         assert_eq!(legal(life(State::Released, false)), []);
         let refused = life(State::Released, false).step(Event::Resent).unwrap_err();
         assert_eq!(refused.to_string(), "Resent can't happen to a call that is released");
@@ -350,5 +402,9 @@ mod tests {
         assert_eq!(after(&[doubt, MoneyMove::DoubtHeld]), [5, 0, 0]);
         assert_eq!(after(&[doubt, MoneyMove::DoubtSpent(usd(7))]), [0, 7, 0]);
         assert_eq!(after(&[doubt, MoneyMove::DoubtReleased]), [0, 0, 0]);
+        let respent = |from, to| MoneyMove::Respent { from: usd(from), to: usd(to) };
+        let spent = MoneyMove::HoldSpent(usd(3));
+        assert_eq!(after(&[spent, respent(3, 1)]), [0, 1, 0]);
+        assert_eq!(after(&[spent, respent(3, 1), respent(1, 8)]), [0, 8, 0]);
     }
 }

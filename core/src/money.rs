@@ -42,6 +42,14 @@ impl MicroUsd {
         self.0.checked_sub(other.0).map(Self)
     }
 
+    /// The sum, or the most there is.
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        // Both are at most `i64::MAX`, so that their sum can't overflow.
+        let sum = self.0 + other.0;
+        Self(if sum > MAX { MAX } else { sum })
+    }
+
     /// What is left after taking `other`, and nothing where `other` is more. Only for showing.
     #[must_use]
     pub fn less(self, other: Self) -> Self {

@@ -104,13 +104,14 @@ async fn look_up(app: &App, call: &Call) {
                 return;
             };
             let note = format!("looked up: the vendor has {id}");
-            (Finding::Found(found.moved), note, Some((id, found)))
+            (Finding::moved(found.moved), note, Some((id, found)))
         }
         Some(Verdict::Absent) => {
             let absent = Finding::Absent {
                 attempt: call.attempt,
                 looked_at,
                 absent_after: absent_after(app, vendor),
+                stands: None,
             };
             (absent, "looked up: the vendor has no such object".to_owned(), None)
         }
@@ -128,6 +129,7 @@ async fn look_up(app: &App, call: &Call) {
         object_id: found.map(|(id, _)| id),
         by: Actor::look_up(),
         note,
+        awaits_bill: false,
     };
     match app.decide(Command::Conclude(Box::new(conclude))).await {
         Ok(decided) => {

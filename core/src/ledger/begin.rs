@@ -6,8 +6,9 @@ use crate::{
     call::{Event, Life, State},
     ids::BudgetId,
     ledger::{
-        Begin, Begun, Contention, HeldCall, Peek, Quote, change_all,
-        rows::{Asked, Binding, Call, Rows, VaultKey, VendorAnswer, Verdict},
+        Begin, Begun, Contention, HeldCall, Peek, Quote,
+        budgets::change_all,
+        rows::{Asked, Binding, Call, Object, Rows, VaultKey, VendorAnswer, Verdict},
     },
     money::MicroUsd,
     refusal::{Prior, Refusal},
@@ -32,12 +33,16 @@ pub(super) fn begin(rows: &mut Rows, begin: &Begin, now: Timestamp) -> Result<Be
         Ok(Passed::Resend(prior)) => resend(rows, begin, prior, now),
         Ok(Passed::Replay(prior)) => Ok(replay(rows, begin, &prior, now)),
         Ok(Passed::New(quote)) => match room(rows, &begin.key, &quote)? {
-            Ok(()) => hold(rows, begin, &quote, now),
+            Ok(()) => hold(rows, begin, quote, now),
             Err(Refusal::CapContended { budget }) if begin.contention == Contention::Wait => {
                 Ok(Begun::Contended { budget })
             }
             Err(refusal) => Ok(deny(rows, begin, refusal, now)),
         },
+        Ok(Passed::TakesTurns { budget }) if begin.contention == Contention::Wait => {
+            Ok(Begun::Contended { budget })
+        }
+        Ok(Passed::TakesTurns { .. }) => Ok(deny(rows, begin, Refusal::CallInProgress, now)),
         Err(refusal) => Ok(deny(rows, begin, refusal, now)),
     }
 }
@@ -50,6 +55,11 @@ fn binding(begin: &Begin) -> Option<Binding> {
 /// What a call is that passed all checks before the budgets'.
 enum Passed {
     New(Quote),
+    /// It is new, but another call about the same object has not ended. What that one does to the
+    /// object decides what this one may do.
+    TakesTurns {
+        budget: BudgetId,
+    },
     Replay(Call),
     Resend(Call),
 }
@@ -78,7 +88,14 @@ fn check(
     if now >= key.expires_at {
         return Err(Refusal::KeyExpired { at: key.expires_at });
     }
-    let quote = begin.quote.clone()?;
+    let mut quote = begin.quote.clone()?;
+    if let Some(object) = quote.object.clone() {
+        let object = Object { vendor: begin.request.vendor.clone(), id: object };
+        if let Some(open) = rows.parts(&object, begin.call).find(|part| part.is_open()) {
+            return Ok(Passed::TakesTurns { budget: open.budget });
+        }
+        quote.hold = quote.hold.less(rows.stands_for(&object, begin.call));
+    }
     match key.policy.per_call_usd_cap {
         Some(cap) if quote.hold > cap => {
             Err(Refusal::PerCallCapExceeded { cap, asked: quote.hold })
@@ -149,17 +166,18 @@ fn room(rows: &Rows, key: &VaultKey, quote: &Quote) -> Result<Result<(), Refusal
     Ok(contended.map_or(Ok(()), |budget| Err(Refusal::CapContended { budget })))
 }
 
-fn hold(rows: &mut Rows, begin: &Begin, quote: &Quote, now: Timestamp) -> Result<Begun, Corrupt> {
+fn hold(rows: &mut Rows, begin: &Begin, quote: Quote, now: Timestamp) -> Result<Begun, Corrupt> {
     change_all(rows, &begin.key.chain, |budget| {
         budget.count_call();
         budget.hold(quote.hold)
     })?;
     let life = Life::held(quote.hold, begin.request.method.is_read());
-    record(rows, begin, Verdict::Allowed(life), quote.asked.clone(), now);
+    let hold = quote.hold;
+    record(rows, begin, Verdict::Allowed(life), quote.asked, quote.object, now);
     Ok(Begun::Held(HeldCall {
         call: begin.call,
         attempt: 1,
-        hold: quote.hold,
+        hold,
         chain: begin.key.chain.clone(),
         tag: begin.tagged.then(|| begin.key.label.clone()),
         remaining: remaining(rows, &begin.key.chain),
@@ -195,7 +213,8 @@ fn resend(
 }
 
 fn replay(rows: &mut Rows, begin: &Begin, prior: &Call, now: Timestamp) -> Begun {
-    record(rows, begin, Verdict::Replayed { of: prior.id }, prior.asked.clone(), now);
+    let asked = prior.asked.clone();
+    record(rows, begin, Verdict::Replayed { of: prior.id }, asked, None, now);
     Begun::Replay {
         call: begin.call,
         of: prior.id,
@@ -207,12 +226,19 @@ fn replay(rows: &mut Rows, begin: &Begin, prior: &Call, now: Timestamp) -> Begun
 fn deny(rows: &mut Rows, begin: &Begin, refusal: Refusal, now: Timestamp) -> Begun {
     let verdict = Verdict::Denied { code: refusal.code().to_owned(), reason: refusal.to_string() };
     let asked = begin.quote.as_ref().ok().and_then(|quote| quote.asked.clone());
-    record(rows, begin, verdict, asked, now);
+    record(rows, begin, verdict, asked, None, now);
     Begun::Denied { call: begin.call, refusal, remaining: remaining(rows, &begin.key.chain) }
 }
 
 /// Writes the call's row. Only money held binds its idempotency key.
-fn record(rows: &mut Rows, begin: &Begin, verdict: Verdict, asked: Option<Asked>, now: Timestamp) {
+fn record(
+    rows: &mut Rows,
+    begin: &Begin,
+    verdict: Verdict,
+    asked: Option<Asked>,
+    object: Option<String>,
+    now: Timestamp,
+) {
     let Some(budget) = begin.key.budget() else {
         return;
     };
@@ -227,6 +253,8 @@ fn record(rows: &mut Rows, begin: &Begin, verdict: Verdict, asked: Option<Asked>
         request: begin.request.clone(),
         verdict,
         asked,
+        object,
+        awaits_bill: false,
         tagged: allowed && begin.tagged,
         attempt: u32::from(allowed),
         begun_at: now,

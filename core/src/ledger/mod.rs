@@ -7,6 +7,7 @@
 
 mod api_key;
 mod begin;
+mod budgets;
 mod finish;
 mod issue;
 pub mod memory;
@@ -20,7 +21,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::{
     access::{Actor, ApiKey, Bounds, Role},
     budget::{Budget, Caps, Corrupt},
-    call::{Event, Evidence},
+    call::{Effect, Evidence},
     ids::{ApiKeyId, BudgetId, CallId, KeyId},
     money::MicroUsd,
     policy::{Policy, RunLabel, Runs},
@@ -213,8 +214,11 @@ pub struct Peek {
 /// What a call costs at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quote {
-    /// What is set aside.
+    /// What is set aside. Of a call about an object: the most that the object may stand for after
+    /// it, of which what earlier calls count for is not set aside again.
     pub hold: MicroUsd,
+    /// The vendor's id of the object that it is about, where calls change what that commits.
+    pub object: Option<String>,
     /// The same in the vendor's own terms.
     pub asked: Option<Asked>,
 }
@@ -310,6 +314,8 @@ pub struct Finish {
     pub attempt: u32,
     /// What that proves about the money.
     pub evidence: Evidence,
+    /// Whether the vendor says the final price only later.
+    pub awaits_bill: bool,
     /// When its first byte went out, if one did.
     pub sent_at: Option<Timestamp>,
     /// What the vendor said.
@@ -318,11 +324,11 @@ pub struct Finish {
     pub sealed: Option<Vec<u8>>,
 }
 
-/// What a look-up or an operator found out about a call in doubt.
+/// What a look-up or an operator found out about a call that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// The vendor has what the call made, for this much: evidence whichever attempt made it.
-    Found(MicroUsd),
+    /// The vendor has what the call made: evidence whichever attempt made it.
+    Found(Effect),
     /// The vendor has nothing of it: evidence where no attempt came after the look-up began, and
     /// where the last one had had time to appear by then.
     Absent {
@@ -332,25 +338,31 @@ pub enum Finding {
         looked_at: Timestamp,
         /// How long after its begin an attempt may still appear.
         absent_after: Duration,
+        /// What the object that the call is about stands for. More than other calls count for is
+        /// evidence that this one was executed.
+        stands: Option<MicroUsd>,
     },
+    /// Nothing, for so long that an operator has to find it out. The call stays in doubt.
+    NotFoundOut,
+    /// The final price, for a call that awaits it.
+    Billed(MicroUsd),
+    /// The vendor does not say the final price. The call stays settled as it is.
+    NotBilled,
     /// An operator says that it was executed, for this much.
     ResolvedSettled(MicroUsd),
     /// An operator says that it was not executed.
     ResolvedReleased,
 }
 
-impl From<Finding> for Event {
-    fn from(finding: Finding) -> Self {
-        match finding {
-            Finding::Found(amount) => Self::Found(amount),
-            Finding::Absent { .. } => Self::Absent,
-            Finding::ResolvedSettled(amount) => Self::ResolvedSettled(amount),
-            Finding::ResolvedReleased => Self::ResolvedReleased,
-        }
+impl Finding {
+    /// The vendor has what the call made, which moved this much.
+    #[must_use]
+    pub const fn moved(amount: MicroUsd) -> Self {
+        Self::Found(Effect::Moved(amount))
     }
 }
 
-/// Ends the doubt about a call, where what was found out proves something.
+/// Ends the doubt about a call or corrects its price, where what was found out proves something.
 #[derive(Clone, Debug)]
 pub struct Conclude {
     /// The call.
@@ -365,6 +377,8 @@ pub struct Conclude {
     pub by: Actor,
     /// The same in words; of an operator, also who says so and why.
     pub note: String,
+    /// Whether the vendor says the final price only later.
+    pub awaits_bill: bool,
     /// The sealed answer, if it is known again.
     pub sealed: Option<Vec<u8>>,
 }
@@ -455,21 +469,4 @@ impl Command {
             | Self::Recover => None,
         }
     }
-}
-
-/// Changes all these budgets, or none of them.
-fn change_all(
-    rows: &mut Rows,
-    chain: &[BudgetId],
-    change: impl Fn(&mut Budget) -> Result<(), Corrupt>,
-) -> Result<(), Corrupt> {
-    let changed = chain.iter().map(|id| {
-        let mut budget = rows.budgets.get(id).cloned().ok_or(Corrupt(*id))?;
-        change(&mut budget).map(|()| budget)
-    });
-    for budget in changed.collect::<Result<Vec<_>, _>>()? {
-        rows.changes.budgets.insert(budget.id);
-        rows.budgets.insert(budget.id, budget);
-    }
-    Ok(())
 }

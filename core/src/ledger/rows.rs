@@ -54,6 +54,15 @@ pub struct Binding {
     pub key: String,
 }
 
+/// An object at a vendor, such as a payment intent, whose commitment calls make and change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Object {
+    /// The vendor's name.
+    pub vendor: String,
+    /// The vendor's id of it.
+    pub id: String,
+}
+
 /// The idempotency key of an issue request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IssueBinding {
@@ -149,6 +158,10 @@ pub struct Call {
     pub verdict: Verdict,
     /// What the vendor was asked to move.
     pub asked: Option<Asked>,
+    /// The vendor's id of the object that it is about or made, where calls change what that commits.
+    pub object: Option<String>,
+    /// Whether the vendor says its final price only later.
+    pub awaits_bill: bool,
     /// Whether our tags went into its parameters.
     pub tagged: bool,
     /// How often it was sent, or was about to be.
@@ -189,6 +202,22 @@ impl Call {
         let binds = self.life().is_some_and(|life| life.state != State::Released);
         let key = self.request.idempotency_key.clone().filter(|_| binds)?;
         Some(Binding { vendor: self.request.vendor.clone(), key })
+    }
+
+    /// The object in whose commitment it has a part, or may have.
+    #[must_use]
+    pub fn part_of(&self) -> Option<Object> {
+        let id = self.object.clone().filter(|_| self.life().is_some())?;
+        Some(Object { vendor: self.request.vendor.clone(), id })
+    }
+
+    /// What it counts for, once it is settled.
+    #[must_use]
+    pub fn settled(&self) -> MicroUsd {
+        match self.life().map(|life| life.state) {
+            Some(State::Settled(amount)) => amount,
+            Some(State::Held | State::Released | State::InDoubt) | None => MicroUsd::ZERO,
+        }
     }
 }
 
@@ -255,8 +284,10 @@ pub struct Changes {
     pub budgets: BTreeSet<BudgetId>,
     /// Calls to insert.
     pub new_calls: BTreeSet<CallId>,
-    /// Calls to update.
+    /// Calls to update that came to another state.
     pub calls: BTreeSet<CallId>,
+    /// Calls to update that stay in their state: their price was corrected, or something was noted.
+    pub amended: BTreeSet<CallId>,
     /// Issue requests to remember.
     pub issued: BTreeSet<IssueBinding>,
     /// Revoked runs to insert or, where they are gone from the rows, to delete.
@@ -280,6 +311,8 @@ pub struct Rows {
     pub calls: HashMap<CallId, Call>,
     /// Which call has an idempotency key.
     pub bindings: HashMap<Binding, CallId>,
+    /// The calls that made an object or changed what it commits, or may have.
+    pub objects: HashMap<Object, BTreeSet<CallId>>,
     /// What was issued for an issue request's idempotency key.
     pub issued: HashMap<IssueBinding, IssuedOnce>,
     /// The runs that issue nothing, with when they were revoked.
@@ -300,6 +333,7 @@ impl Rows {
             budgets: HashMap::new(),
             calls: HashMap::new(),
             bindings: HashMap::new(),
+            objects: HashMap::new(),
             issued: HashMap::new(),
             revoked_runs: BTreeMap::new(),
             api_keys: HashMap::new(),
@@ -307,10 +341,13 @@ impl Rows {
         }
     }
 
-    /// A loaded call, with the idempotency key that it binds.
+    /// A loaded call, with the idempotency key that it binds and the object that it has a part in.
     pub fn load_call(&mut self, call: Call) {
         if let Some(binding) = call.binding() {
             self.bindings.insert(binding, call.id);
+        }
+        if let Some(object) = call.part_of() {
+            self.objects.entry(object).or_default().insert(call.id);
         }
         self.calls.insert(call.id, call);
     }
@@ -319,6 +356,27 @@ impl Rows {
     #[must_use]
     pub fn bound(&self, binding: Option<&Binding>) -> Option<&Call> {
         self.calls.get(self.bindings.get(binding?)?)
+    }
+
+    /// The calls that have a part in an object, but for one, the oldest first.
+    pub(super) fn parts(
+        &self,
+        object: &Object,
+        but: CallId,
+    ) -> impl DoubleEndedIterator<Item = &Call> {
+        let calls = self.objects.get(object).into_iter().flatten();
+        calls.filter(move |id| **id != but).filter_map(|id| self.calls.get(id))
+    }
+
+    /// Whether a call about an object, but for one, is in flight or in doubt.
+    pub(super) fn has_open_part(&self, object: &Object, but: CallId) -> bool {
+        self.parts(object, but).any(Call::is_open)
+    }
+
+    /// What an object has moved or commits by all calls but one.
+    pub(super) fn stands_for(&self, object: &Object, but: CallId) -> MicroUsd {
+        let settled = self.parts(object, but).map(Call::settled);
+        settled.fold(MicroUsd::ZERO, MicroUsd::saturating_add)
     }
 
     /// A budget and its ancestors, the root last; `None` where one of them is missing.

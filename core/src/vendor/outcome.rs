@@ -82,11 +82,11 @@ impl Definition {
             }
             if self.outcome.declined.contains(&status) {
                 // What a decline leaves behind is not known either.
-                return Outcome::of(Evidence::Executed(hold));
+                return Outcome::of(Evidence::moved(hold));
             }
         }
         let evidence = if is_success(status) || is_read {
-            Evidence::Executed(MicroUsd::ZERO)
+            Evidence::moved(MicroUsd::ZERO)
         } else if self.outcome.not_executed.contains(&status) {
             Evidence::NotExecuted
         } else {
@@ -110,7 +110,7 @@ impl Priced {
 
     fn settled(&self, hold: MicroUsd, object: &Value) -> Outcome {
         let object_id = text(object, &self.settled.object);
-        Outcome { object_id, ..Outcome::of(Evidence::Executed(self.moved(hold, object))) }
+        Outcome { object_id, ..Outcome::of(Evidence::moved(self.moved(hold, object))) }
     }
 
     fn declined(&self, hold: MicroUsd, body: &Value) -> Outcome {
@@ -122,7 +122,7 @@ impl Priced {
             Otherwise::Nothing => MicroUsd::ZERO,
         });
         let object_id = says.object.as_deref().and_then(|pointer| text(body, pointer));
-        Outcome { object_id, ..Outcome::of(Evidence::Executed(amount)) }
+        Outcome { object_id, ..Outcome::of(Evidence::moved(amount)) }
     }
 }
 
@@ -131,7 +131,7 @@ impl Unpriced {
         let pointers = self.amount.as_deref().zip(self.currency.as_deref());
         let said = pointers.and_then(|(pointer, currency)| amount(object, pointer, currency));
         let amount = said.map_or(hold, |said| said.max(hold));
-        Outcome { object_id: text(object, "/id"), ..Outcome::of(Evidence::Executed(amount)) }
+        Outcome { object_id: text(object, "/id"), ..Outcome::of(Evidence::moved(amount)) }
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
         ] {
             assert_eq!(
                 evidence(path, 200, &object(status)),
-                Evidence::Executed(usd(moved)),
+                Evidence::moved(usd(moved)),
                 "{path} {status}"
             );
         }
@@ -206,12 +206,12 @@ mod tests {
             json!({"amount": 400, "currency": "jpy"}),
             json!({"amount": 4.5, "currency": "usd"}),
         ] {
-            assert_eq!(evidence("/v1/charges", 200, &body), Evidence::Executed(usd(500)), "{body}");
+            assert_eq!(evidence("/v1/charges", 200, &body), Evidence::moved(usd(500)), "{body}");
         }
         let unreadable = Answer::Unreadable { status: 201 };
         assert_eq!(
             outcome(Method::Post, "/v1/charges", unreadable).evidence,
-            Evidence::Executed(usd(500))
+            Evidence::moved(usd(500))
         );
     }
 
@@ -219,16 +219,16 @@ mod tests {
     fn a_decline_was_executed_and_commits_what_stays_confirmable() {
         let intent =
             json!({"error": {"payment_intent": {"id": "pi_1", "amount": 300, "currency": "usd"}}});
-        assert_eq!(evidence("/v1/payment_intents", 402, &intent), Evidence::Executed(usd(300)));
-        assert_eq!(evidence("/v1/payment_intents", 402, &json!({})), Evidence::Executed(usd(500)));
+        assert_eq!(evidence("/v1/payment_intents", 402, &intent), Evidence::moved(usd(300)));
+        assert_eq!(evidence("/v1/payment_intents", 402, &json!({})), Evidence::moved(usd(500)));
         assert_eq!(
             evidence("/v1/charges", 402, &json!({"error": {"charge": "ch_1"}})),
-            Evidence::Executed(usd(0))
+            Evidence::moved(usd(0))
         );
         let unreadable = Answer::Unreadable { status: 402 };
         assert_eq!(
             outcome(Method::Post, "/v1/payment_intents", unreadable).evidence,
-            Evidence::Executed(usd(500))
+            Evidence::moved(usd(500))
         );
     }
 
@@ -245,21 +245,21 @@ mod tests {
             ("/v1/invoices/in_1/pay", invoice(900, "xof"), 500),
             ("/v1/invoices/in_1/pay", json!({"id": "in_1"}), 500),
         ] {
-            assert_eq!(evidence(path, 200, &body), Evidence::Executed(usd(settled)), "{body}");
+            assert_eq!(evidence(path, 200, &body), Evidence::moved(usd(settled)), "{body}");
         }
         let body = invoice(501, "usd").to_string();
         let whole = Answer::Whole { status: 200, body: body.as_bytes() };
         let settled = outcome(Method::Post, "/v1/invoices/in_1/pay", whole);
         assert_eq!(settled.object_id.as_deref(), Some("in_1"));
         let unreadable = Answer::Unreadable { status: 200 };
-        assert_eq!(outcome(Method::Post, path, unreadable).evidence, Evidence::Executed(usd(500)));
+        assert_eq!(outcome(Method::Post, path, unreadable).evidence, Evidence::moved(usd(500)));
     }
 
     #[test]
     fn a_decline_of_a_write_without_a_price_keeps_the_hold_and_a_refusal_releases_it() {
         let path = "/v1/invoices/in_1/pay";
         let declined = json!({"error": {"code": "card_declined"}, "amount_paid": 0});
-        assert_eq!(evidence(path, 402, &declined), Evidence::Executed(usd(500)));
+        assert_eq!(evidence(path, 402, &declined), Evidence::moved(usd(500)));
         assert_eq!(evidence(path, 400, &declined), Evidence::NotExecuted);
         assert_eq!(evidence(path, 500, &declined), Evidence::Unknown);
         let refused = Answer::Whole { status: 401, body: b"{}" };
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn reads_and_free_writes_cost_nothing() {
-        let nothing = Evidence::Executed(MicroUsd::ZERO);
+        let nothing = Evidence::moved(MicroUsd::ZERO);
         for status in [200, 404, 500] {
             assert_eq!(
                 outcome(Method::Get, "/v1/charges", Answer::Whole { status, body: b"{}" }).evidence,

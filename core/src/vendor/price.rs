@@ -37,13 +37,13 @@ impl Quote {
     /// The price of what costs nothing.
     #[must_use]
     pub const fn nothing() -> Self {
-        Self { hold: MicroUsd::ZERO, asked: None }
+        Self { hold: MicroUsd::ZERO, object: None, asked: None }
     }
 
     /// The price that a policy sets.
     #[must_use]
     pub const fn fixed(hold: MicroUsd) -> Self {
-        Self { hold, asked: None }
+        Self { hold, object: None, asked: None }
     }
 
     fn new(amount: u64, currency: &str, name: &str) -> Result<Self, Refusal> {
@@ -53,7 +53,11 @@ impl Quote {
             .filter(|known| *known == Currency::USD)
             .ok_or_else(not_priced)?;
         let hold = known.to_usd(amount).ok_or_else(|| invalid(name))?;
-        Ok(Self { hold, asked: Some(Asked { amount, currency: known.code().to_owned() }) })
+        Ok(Self {
+            hold,
+            object: None,
+            asked: Some(Asked { amount, currency: known.code().to_owned() }),
+        })
     }
 }
 

@@ -272,6 +272,7 @@ pub(super) async fn resolve(
         status: None,
         by: grant.actor().clone(),
         note: format!("resolved by {}: {}", request.who, request.why),
+        awaits_bill: false,
         sealed: None,
     };
     let Reply::Ended(ended) = app.decide(Command::Conclude(Box::new(conclude))).await?.reply else {

@@ -110,6 +110,7 @@ fn record(app: &App, held: &Held, answer: &VendorAnswer, outcome: &Outcome) -> l
         call: held.call.call,
         attempt: held.call.attempt,
         evidence: outcome.evidence,
+        awaits_bill: false,
         sent_at: held.gate.sent_at(),
         answer: ledger::rows::VendorAnswer {
             status,

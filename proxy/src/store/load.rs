@@ -54,13 +54,21 @@ pub(super) fn load(
         }
         Command::Begin(begin) => {
             load_chains(connection, rows, &begin.key.chain)?;
-            let Some(key) = begin.request.idempotency_key.clone() else {
-                return Ok(());
-            };
-            load_bound(connection, rows, &Binding { vendor: begin.request.vendor.clone(), key })
+            if let Some(key) = begin.request.idempotency_key.clone() {
+                let vendor = begin.request.vendor.clone();
+                load_bound(connection, rows, &Binding { vendor, key })?;
+            }
+            let about = begin.quote.as_ref().ok().and_then(|quote| quote.object.as_deref());
+            about.map_or(Ok(()), |object| {
+                load_parts(connection, rows, &begin.request.vendor, object)
+            })
         }
-        Command::Finish(finish) => load_call(connection, rows, finish.call),
-        Command::Conclude(conclude) => load_call(connection, rows, conclude.call),
+        Command::Finish(finish) => {
+            load_ended(connection, rows, finish.call, finish.answer.object_id.as_deref())
+        }
+        Command::Conclude(conclude) => {
+            load_ended(connection, rows, conclude.call, conclude.object_id.as_deref())
+        }
         Command::Recover => load_open_calls(connection, rows),
     }
 }
@@ -190,6 +198,38 @@ fn load_bound(
         })
         .optional()?;
     id.map_or(Ok(()), |id| load_call(connection, rows, CallId::from_number(id)))
+}
+
+/// Loads a call that has ended, with those that have a part in the same object.
+fn load_ended(
+    connection: &Connection,
+    rows: &mut Rows,
+    id: CallId,
+    made: Option<&str>,
+) -> Result<(), StoreError> {
+    load_call(connection, rows, id)?;
+    let Some(call) = rows.calls.get(&id) else {
+        return Ok(());
+    };
+    let vendor = call.request.vendor.clone();
+    let object = call.object.clone().or_else(|| made.map(str::to_owned));
+    object.map_or(Ok(()), |object| load_parts(connection, rows, &vendor, &object))
+}
+
+/// Loads the calls that have a part in what an object commits.
+fn load_parts(
+    connection: &Connection,
+    rows: &mut Rows,
+    vendor: &str,
+    object: &str,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM calls WHERE object = ?1 AND vendor = ?2 \
+         AND (settled > 0 OR state IN ('held', 'in_doubt'))",
+    )?;
+    let ids = statement.query_map([object, vendor], |row| row.get(0))?;
+    let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
+    ids.into_iter().try_for_each(|id| load_call(connection, rows, CallId::from_number(id)))
 }
 
 /// Loads every call that is in flight or in doubt, with its budgets.

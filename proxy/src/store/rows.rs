@@ -27,7 +27,7 @@ pub(super) const VAULT_KEY: &str =
 /// The columns of a call, in the order that [`call`] reads.
 pub(super) const CALL: &str = "c.id, c.at, c.vault_key, c.budget, k.label, c.vendor, c.method, c.path, \
      c.context, c.idempotency_key, c.fingerprint, c.customer, c.verdict, c.state, c.hold, c.settled, \
-     c.doubted, c.code, c.reason, c.replay_of, c.amount, c.currency, c.tagged, c.attempt, c.begun_at, \
+     c.doubted, c.code, c.reason, c.replay_of, c.amount, c.currency, c.object, c.awaits_bill, c.tagged, c.attempt, c.begun_at, \
      c.sent_at, c.finished_at, c.vendor_status, c.request_id, c.object_id, c.cap_usage_after, c.note";
 
 /// Reads columns one after the other.
@@ -190,6 +190,8 @@ pub(super) fn call(row: &Row<'_>) -> Result<Call, StoreError> {
         request,
         verdict,
         asked: amount.zip(currency).map(|(amount, currency)| Asked { amount, currency }),
+        object: columns.get()?,
+        awaits_bill: columns.get()?,
         tagged: columns.get()?,
         attempt: columns.get()?,
         begun_at: columns.time()?,

@@ -41,7 +41,8 @@ pub(super) fn save(connection: &Connection, rows: &Rows) -> Result<(), StoreErro
     for record in &changes.records {
         save_record(connection, record)?;
     }
-    let updated = changes.calls.difference(&changes.new_calls);
+    let updated =
+        changes.calls.union(&changes.amended).filter(|id| !changes.new_calls.contains(id));
     for call in updated.filter_map(|id| rows.calls.get(id)) {
         update_call(connection, call)?;
     }
@@ -216,9 +217,10 @@ fn insert_call(connection: &Connection, call: &Call) -> Result<(), StoreError> {
         .prepare_cached(
             "INSERT INTO calls (id, at, vault_key, budget, vendor, method, path, context, idempotency_key, binding, \
              fingerprint, customer, verdict, state, hold, settled, doubted, code, reason, replay_of, amount, \
-             currency, tagged, attempt, begun_at, sent_at, finished_at, vendor_status, request_id, object_id, \
-             cap_usage_after, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-             ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)",
+             currency, object, awaits_bill, tagged, attempt, begun_at, sent_at, finished_at, vendor_status, \
+             request_id, object_id, cap_usage_after, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
+             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, \
+             ?32, ?33, ?34)",
         )?
         .execute(params![
             call.id.number(),
@@ -243,6 +245,8 @@ fn insert_call(connection: &Connection, call: &Call) -> Result<(), StoreError> {
             verdict.replay_of,
             call.asked.as_ref().and_then(|asked| i64::try_from(asked.amount).ok()),
             call.asked.as_ref().map(|asked| &asked.currency),
+            call.object,
+            call.awaits_bill,
             call.tagged,
             call.attempt,
             call.begun_at.as_micros(),
@@ -264,7 +268,7 @@ fn update_call(connection: &Connection, call: &Call) -> Result<(), StoreError> {
         .prepare_cached(
             "UPDATE calls SET state = ?2, settled = ?3, doubted = ?4, attempt = ?5, begun_at = ?6, sent_at = ?7, \
              finished_at = ?8, vendor_status = ?9, request_id = ?10, object_id = ?11, cap_usage_after = ?12, \
-             note = ?13 WHERE id = ?1",
+             note = ?13, object = ?14, awaits_bill = ?15 WHERE id = ?1",
         )?
         .execute(params![
             call.id.number(),
@@ -280,6 +284,8 @@ fn update_call(connection: &Connection, call: &Call) -> Result<(), StoreError> {
             call.answer.object_id,
             rows::micros(call.cap_usage_after),
             call.note,
+            call.object,
+            call.awaits_bill,
         ])?;
     if call.binding().is_none() {
         connection

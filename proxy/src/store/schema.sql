@@ -113,6 +113,10 @@ CREATE TABLE calls (
   replay_of       INTEGER,
   amount          INTEGER,
   currency        TEXT,
+  -- The object that it is about or made, where calls change what that commits.
+  object          TEXT,
+  -- Whether the vendor says the final price only later.
+  awaits_bill     INTEGER NOT NULL DEFAULT 0,
   tagged          INTEGER NOT NULL DEFAULT 0,
   attempt         INTEGER NOT NULL,
   begun_at        INTEGER NOT NULL,
@@ -126,6 +130,8 @@ CREATE TABLE calls (
 ) STRICT;
 
 CREATE INDEX calls_binding ON calls (binding) WHERE binding IS NOT NULL;
+CREATE INDEX calls_object ON calls (object) WHERE object IS NOT NULL;
+CREATE INDEX calls_awaits_bill ON calls (awaits_bill) WHERE awaits_bill = 1;
 CREATE INDEX calls_open ON calls (state) WHERE state IN ('held', 'in_doubt');
 
 -- Sealed answers, for replays.

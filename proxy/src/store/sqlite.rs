@@ -27,7 +27,7 @@ use super::{StoreError, checkpoint::Checkpoints, load, rows, save};
 use crate::metrics::{Metrics, Money};
 
 /// The version of the schema, in `PRAGMA user_version`.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 /// The database's file in the data directory.
 const FILE: &str = "keybrake.sqlite3";
 /// The file whose lock keeps a second writer out.
@@ -132,7 +132,8 @@ impl SqliteStore {
             let changed = rows.changes.new_calls.union(&rows.changes.calls);
             changed.filter_map(|id| rows.calls.get(id)).for_each(|call| metrics.call(call));
         }
-        for id in rows.changes.new_calls.union(&rows.changes.calls) {
+        let changes = &rows.changes;
+        for id in changes.new_calls.iter().chain(&changes.calls).chain(&changes.amended) {
             match rows.calls.remove(id).filter(Call::is_open) {
                 Some(call) => self.open_calls.insert(*id, call),
                 None => self.open_calls.remove(id),

@@ -17,6 +17,7 @@ use keybrake_core::{
 };
 
 use crate::{
+    expect::{answered, concluded},
     make::{DAY, at},
     subject::Kept,
 };
@@ -406,7 +407,7 @@ impl Books {
             return;
         };
         if matches!(ended, Ended::Recorded { .. })
-            && let Some(stands) = entry.next(finish.evidence.into())
+            && let Some(stands) = entry.next(answered(finish.evidence))
         {
             entry.become_(stands);
             entry.object_id.clone_from(&finish.answer.object_id);
@@ -420,7 +421,7 @@ impl Books {
             return;
         };
         if matches!(ended, Ended::Recorded { .. })
-            && let Some(stands) = entry.next(found.finding.into())
+            && let Some(stands) = concluded(found.finding).and_then(|event| entry.next(event))
         {
             entry.become_(stands);
             entry.by_operator = by_operator;

@@ -9,7 +9,10 @@ use keybrake_core::{
     refusal::{CapKind, Refusal},
 };
 
-use crate::books::{Books, Stands};
+use crate::{
+    books::{Books, Stands},
+    expect::{answered, concluded},
+};
 
 /// Each of these must be reached often in the default number of histories.
 pub(crate) const REQUIRED: &[&str] = &[
@@ -142,14 +145,12 @@ impl Coverage {
                 };
                 self.count(format!(
                     "call: {which}, {}",
-                    happened(finish.evidence.into(), entry.hold, which)
+                    happened(answered(finish.evidence), entry.hold, which)
                 ));
             }
             (Command::Conclude(found), Reply::Ended(Ended::Recorded { .. })) => {
-                self.count(format!(
-                    "call: in doubt, {}",
-                    happened(found.finding.into(), 0, "in doubt")
-                ));
+                let event = concluded(found.finding).unwrap();
+                self.count(format!("call: in doubt, {}", happened(event, 0, "in doubt")));
             }
             (Command::Conclude(found), Reply::Ended(Ended::Ignored)) => {
                 self.count("ignored: look-up");
@@ -352,6 +353,7 @@ fn happened(event: Event, hold: u64, which: &str) -> &'static str {
         Event::Absent => "absent",
         Event::ResolvedSettled(_) => "resolved as settled",
         Event::ResolvedReleased => "resolved as released",
+        Event::Restated(_) => "restated",
     }
 }
 

@@ -26,7 +26,7 @@ impl<S: Subject> World<S> {
             Stands::Held => entry.attempt - 1,
             Stands::Settled(_) | Stands::Released | Stands::InDoubt => entry.attempt,
         };
-        let executed = Evidence::Executed(micros(entry.hold));
+        let executed = Evidence::moved(micros(entry.hold));
         let any = [executed, Evidence::NotExecuted, Evidence::Unknown];
         let evidence = *any.choose(&mut self.rng).unwrap();
         plan.commands.push(finish(call, attempt, evidence, None));
@@ -59,7 +59,7 @@ impl<S: Subject> World<S> {
         let attempt = entry.attempt - u32::from(stale);
         // Both ends of this time are of one clock: a step of it in between is not modelled.
         let looked_at = entry.begun_at + (self.time - self.begun[&call]);
-        let found = seen.map(|amount| Finding::Found(micros(amount)));
+        let found = seen.map(|amount| Finding::moved(micros(amount)));
         conclude(call, found.unwrap_or(absent(attempt, looked_at)))
     }
 

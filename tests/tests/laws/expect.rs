@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use keybrake_core::{
     access::ApiKey,
-    call::Event,
+    call::{Event, Evidence},
     ids::{BudgetId, CallId},
     ledger::{
         Begin, Begun, Command, Conclude, Contention, Ended, Finding, Finish, HeldCall, Issue,
@@ -273,23 +273,24 @@ impl Books {
         self.entries
             .get(&finish.call)
             .filter(|entry| entry.stands == Stands::Held && entry.attempt == finish.attempt)
-            .and_then(|entry| recorded(entry, finish.evidence.into()))
+            .and_then(|entry| recorded(entry, answered(finish.evidence)))
             .unwrap_or(Ended::Ignored)
     }
 
     fn expect_conclude(&self, found: &Conclude) -> Ended {
         let proves = |entry: &Entry| match found.finding {
-            Finding::Absent { attempt, looked_at, absent_after } => {
+            Finding::Absent { attempt, looked_at, absent_after, .. } => {
                 let waited = looked_at.as_micros() - entry.begun_at;
                 attempt == entry.attempt
                     && waited > i64::try_from(absent_after.as_micros()).unwrap()
             }
             Finding::Found(_) | Finding::ResolvedSettled(_) | Finding::ResolvedReleased => true,
+            Finding::NotFoundOut | Finding::Billed(_) | Finding::NotBilled => false,
         };
         self.entries
             .get(&found.call)
             .filter(|entry| entry.stands == Stands::InDoubt && proves(entry))
-            .and_then(|entry| recorded(entry, found.finding.into()))
+            .and_then(|entry| recorded(entry, concluded(found.finding)?))
             .unwrap_or(Ended::Ignored)
     }
 
@@ -317,6 +318,26 @@ impl Books {
         let lives = last != refresh.key && self.now < self.keys[&last].expires_at;
         Some(if lives { (last, true) } else { (refresh.successor, false) })
     }
+}
+
+/// What an answer does to a call here, where no call is about an object.
+pub(crate) fn answered(evidence: Evidence) -> Event {
+    match evidence {
+        Evidence::Executed(effect) => Event::Executed(effect.shares(MicroUsd::ZERO).0),
+        Evidence::NotExecuted => Event::NotExecuted,
+        Evidence::Unknown => Event::Unknown,
+    }
+}
+
+/// What a finding does to a call here, where no call is about an object and none awaits its bill.
+pub(crate) fn concluded(finding: Finding) -> Option<Event> {
+    Some(match finding {
+        Finding::Found(effect) => Event::Found(effect.shares(MicroUsd::ZERO).0),
+        Finding::Absent { .. } => Event::Absent,
+        Finding::ResolvedSettled(amount) => Event::ResolvedSettled(amount),
+        Finding::ResolvedReleased => Event::ResolvedReleased,
+        Finding::NotFoundOut | Finding::Billed(_) | Finding::NotBilled => return None,
+    })
 }
 
 fn recorded(entry: &Entry, event: Event) -> Option<Ended> {

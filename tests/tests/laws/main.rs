@@ -29,6 +29,8 @@ mod laws;
 #[cfg(test)]
 mod make;
 #[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod report;

@@ -89,6 +89,7 @@ impl Ask {
             permit: Ok(()),
             quote: Ok(Quote {
                 hold: micros(amount),
+                object: None,
                 asked: Some(Asked { amount, currency: "usd".to_owned() }),
             }),
             resend_within,
@@ -214,6 +215,7 @@ pub(crate) fn finish(
         call,
         attempt,
         evidence,
+        awaits_bill: false,
         sent_at: sent_at.map(at),
         answer: VendorAnswer {
             status: executed.then_some(200),
@@ -226,7 +228,12 @@ pub(crate) fn finish(
 
 /// A look-up of this attempt, begun at this time, found nothing.
 pub(crate) fn absent(attempt: u32, looked_at: i64) -> Finding {
-    Finding::Absent { attempt, looked_at: at(looked_at), absent_after: span(ABSENT_AFTER) }
+    Finding::Absent {
+        attempt,
+        looked_at: at(looked_at),
+        absent_after: span(ABSENT_AFTER),
+        stands: None,
+    }
 }
 
 /// Reports what a look-up found, or an operator.
@@ -239,6 +246,7 @@ pub(crate) fn conclude(call: CallId, finding: Finding) -> Command {
         status: found.then_some(200),
         by: Actor::look_up(),
         note: format!("{finding:?}"),
+        awaits_bill: false,
         sealed: found.then(|| sealed(call)),
     }))
 }

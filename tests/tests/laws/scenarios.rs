@@ -145,7 +145,7 @@ fn law_1_a_parents_cap_blocks_its_child() {
     let budget = parent.chain[0];
     let contended = bench.refused(&Ask::charge(5, "b"), &child);
     assert_eq!(contended, Refusal::CapContended { budget });
-    bench.finish(&held, Evidence::Executed(micros(6)));
+    bench.finish(&held, Evidence::moved(micros(6)));
     let exhausted = Refusal::CapExhausted {
         budget,
         kind: CapKind::Total,
@@ -164,7 +164,7 @@ fn law_1_after_an_overrun_nothing_new_is_admitted_on_any_ancestor() {
     let parent = bench.issue(&Order::capped(None, Some(10)));
     let child = bench.child(&parent, Order::capped(None, Some(100)));
     let held = bench.hold(&Ask::charge(6, "a"), &child);
-    bench.finish(&held, Evidence::Executed(micros(60)));
+    bench.finish(&held, Evidence::moved(micros(60)));
     let refused = bench.refused(&Ask::charge(1, "b"), &parent);
     assert!(matches!(refused, Refusal::CapExhausted { spent, .. } if spent == micros(60)));
     let refused = bench.refused(&Ask::charge(1, "c"), &child);

@@ -113,7 +113,7 @@ impl Vendor {
             let lost = matches!(fate, Fate::AnswerLost(_) | Fate::Slow(..));
             return match saved.answer {
                 _ if saved.fingerprint != sent.fingerprint => Evidence::NotExecuted,
-                Answer::Done(amount) if !lost => Evidence::Executed(micros(amount)),
+                Answer::Done(amount) if !lost => Evidence::moved(micros(amount)),
                 Answer::Done(_) | Answer::Error => Evidence::Unknown,
             };
         }
@@ -147,7 +147,7 @@ impl Vendor {
         });
         self.save(sent, answer, now);
         match answer {
-            Answer::Done(amount) => Evidence::Executed(micros(amount)),
+            Answer::Done(amount) => Evidence::moved(micros(amount)),
             Answer::Error => Evidence::Unknown,
         }
     }

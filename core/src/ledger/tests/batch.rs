@@ -149,7 +149,7 @@ fn each_command_on_calls_says_which_rows_it_changed() {
 
     let resend = begin(102, charge(&key, 6, "a"));
     assert_eq!(changes(&bench, resend), updates(held.call));
-    let found = concluded(&held, Finding::Found(usd(6)));
+    let found = concluded(&held, Finding::moved(usd(6)));
     let found = Command::Conclude(Box::new(found));
     assert_eq!(changes(&bench, found), updates(held.call));
 }
@@ -163,7 +163,7 @@ fn amounts_that_do_not_add_up_change_nothing() {
     let mut rows = bench.ledger.rows().clone();
     rows.budgets.get_mut(&root).unwrap().held = usd(5);
     let before = rows.clone();
-    let executed = answered(&held, Evidence::Executed(usd(6)));
+    let executed = answered(&held, Evidence::moved(usd(6)));
     let finish = Command::Finish(Box::new(executed));
     let replies = decide(&mut rows, &[finish], at(0));
     assert_eq!(replies, [Err(Corrupt(root))]);
@@ -174,7 +174,7 @@ fn amounts_that_do_not_add_up_change_nothing() {
 fn a_call_that_was_not_recorded_has_no_answer_to_store() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.hold(&charge(&key, 6, "a"));
-    let mut finish = answered(&held, Evidence::Executed(usd(6)));
+    let mut finish = answered(&held, Evidence::moved(usd(6)));
     finish.sealed = Some(b"answer".to_vec());
     let finish = Command::Finish(Box::new(finish));
     let corrupt = Err(Corrupt(key.chain[0]));

@@ -75,6 +75,8 @@ fn a_held_calls_row_says_what_was_asked_and_when() {
         request: ask.request,
         verdict: Verdict::Allowed(Life::held(usd(6), false)),
         asked: Some(asked(6)),
+        object: None,
+        awaits_bill: false,
         tagged: true,
         attempt: 1,
         begun_at: at(HOUR),
@@ -244,7 +246,7 @@ fn an_executed_call_is_answered_from_the_store() {
     let (mut bench, key) = Bench::with_cap(10);
     let ask = charge(&key, 6, "a");
     let held = bench.hold(&ask);
-    let mut finish = answered(&held, Evidence::Executed(usd(6)));
+    let mut finish = answered(&held, Evidence::moved(usd(6)));
     finish.answer.object_id = Some("ch_1".to_owned());
     assert_eq!(state(&bench.finish(finish)), "settled");
     // A replay needs neither a price nor an unexpired key.
@@ -262,7 +264,7 @@ fn an_executed_call_is_answered_from_the_store() {
 #[test]
 fn an_idempotency_key_is_for_one_request() {
     let (mut bench, key) = Bench::with_cap(20);
-    for ended in [None, Some(Evidence::Unknown), Some(Evidence::Executed(usd(6)))] {
+    for ended in [None, Some(Evidence::Unknown), Some(Evidence::moved(usd(6)))] {
         let idempotency = format!("{ended:?}");
         let held = bench.hold(&charge(&key, 6, &idempotency));
         if let Some(evidence) = ended {
@@ -295,7 +297,7 @@ fn a_revoked_key_is_told_what_its_own_same_call_did() {
     let (mut bench, key) = Bench::with_cap(20);
     let other = bench.issue(capped(20));
     let held = bench.hold(&charge(&key, 6, "a"));
-    let mut finish = answered(&held, Evidence::Executed(usd(5)));
+    let mut finish = answered(&held, Evidence::moved(usd(5)));
     finish.answer.object_id = Some("ch_1".to_owned());
     bench.finish(finish);
     bench.revoke(&key);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     access::Actor,
     budget::{Budget, Caps},
-    call::Evidence,
+    call::{Effect, Evidence},
     ids::{BudgetId, CallId, KeyId},
     ledger::{
         Begin, Begun, Command, Conclude, Contention, Ended, Finding, Finish, HeldCall, Issue,
@@ -92,11 +92,20 @@ pub(super) fn charge(key: &Arc<VaultKey>, amount: u64, idempotency: &str) -> Beg
             customer: None,
         },
         permit: Ok(()),
-        quote: Ok(Quote { hold: usd(amount), asked: Some(asked(amount)) }),
+        quote: Ok(Quote { hold: usd(amount), object: None, asked: Some(asked(amount)) }),
         resend_within: Some(span(RESEND_WITHIN)),
         tagged: true,
         contention: Contention::Refuse,
     }
+}
+
+/// Asks for something about an object, which stands for at most this much after it.
+pub(super) fn about(key: &Arc<VaultKey>, object: &str, at_most: u64, idempotency: &str) -> Begin {
+    let mut ask = charge(key, at_most, idempotency);
+    if let Ok(quote) = &mut ask.quote {
+        quote.object = Some(object.to_owned());
+    }
+    ask
 }
 
 /// Asks for a read, which costs nothing.
@@ -117,15 +126,28 @@ pub(super) fn answered(held: &HeldCall, evidence: Evidence) -> Finish {
         call: held.call,
         attempt: held.attempt,
         evidence,
+        awaits_bill: false,
         sent_at: None,
         answer: VendorAnswer::default(),
         sealed: None,
     }
 }
 
+/// The answer of an attempt that was executed, to this effect on this object.
+pub(super) fn said(held: &HeldCall, object: &str, effect: Effect) -> Finish {
+    let mut finish = answered(held, Evidence::Executed(effect));
+    finish.answer.object_id = Some(object.to_owned());
+    finish
+}
+
 /// A look-up of this attempt, begun at this time, found nothing.
 pub(super) fn absent(attempt: u32, looked_at: i64) -> Finding {
-    Finding::Absent { attempt, looked_at: at(looked_at), absent_after: span(ABSENT_AFTER) }
+    Finding::Absent {
+        attempt,
+        looked_at: at(looked_at),
+        absent_after: span(ABSENT_AFTER),
+        stands: None,
+    }
 }
 
 /// This was found out about a call.
@@ -137,6 +159,7 @@ pub(super) fn concluded(held: &HeldCall, finding: Finding) -> Conclude {
         status: None,
         by: Actor::look_up(),
         note: "looked up".to_owned(),
+        awaits_bill: false,
         sealed: None,
     }
 }
@@ -330,7 +353,7 @@ impl Bench {
     /// Begins a call that the vendor executes for what was quoted.
     pub(super) fn settle(&mut self, ask: &Begin) -> HeldCall {
         let held = self.hold(ask);
-        let ended = self.finish(answered(&held, Evidence::Executed(held.hold)));
+        let ended = self.finish(answered(&held, Evidence::moved(held.hold)));
         assert_eq!(state(&ended), "settled");
         held
     }

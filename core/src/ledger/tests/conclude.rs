@@ -12,8 +12,8 @@ use crate::{
 #[test]
 fn each_finding_moves_the_money_of_the_whole_chain() {
     for (finding, name, money) in [
-        (Finding::Found(usd(6)), "settled", [6, 0, 0]),
-        (Finding::Found(usd(2)), "settled", [2, 0, 0]),
+        (Finding::moved(usd(6)), "settled", [6, 0, 0]),
+        (Finding::moved(usd(2)), "settled", [2, 0, 0]),
         (absent(1, ABSENT_AFTER + 1), "released", [0, 0, 0]),
         (Finding::ResolvedSettled(usd(7)), "settled", [7, 0, 0]),
         (Finding::ResolvedReleased, "released", [0, 0, 0]),
@@ -61,7 +61,7 @@ fn absence_of_an_earlier_attempt_is_no_evidence_and_all_else_is() {
     for (finding, name) in [
         (absent(1, ABSENT_AFTER + 1), "ignored"),
         (absent(2, ABSENT_AFTER + 1), "released"),
-        (Finding::Found(usd(6)), "settled"),
+        (Finding::moved(usd(6)), "settled"),
         (Finding::ResolvedSettled(usd(6)), "settled"),
         (Finding::ResolvedReleased, "released"),
     ] {
@@ -78,7 +78,7 @@ fn absence_of_an_earlier_attempt_is_no_evidence_and_all_else_is() {
 fn only_a_call_in_doubt_is_concluded() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.hold(&charge(&key, 6, "a"));
-    let found = concluded(&held, Finding::Found(usd(6)));
+    let found = concluded(&held, Finding::moved(usd(6)));
     assert_eq!(bench.conclude(found.clone()), Ended::Ignored);
     bench.finish(answered(&held, Evidence::NotExecuted));
     assert_eq!(bench.conclude(found.clone()), Ended::Ignored);
@@ -102,7 +102,7 @@ fn a_concluded_calls_row_says_what_was_found_and_when() {
         object_id: Some("ch_1".to_owned()),
         status: Some(200),
         sealed: Some(b"answer".to_vec()),
-        ..concluded(&held, Finding::Found(usd(4)))
+        ..concluded(&held, Finding::moved(usd(4)))
     };
     bench.conclude(found);
     let row = bench.call(held.call);
@@ -131,7 +131,7 @@ fn what_a_conclusion_does_not_say_stays_as_the_vendor_said_it() {
 
 #[test]
 fn a_released_doubt_gives_its_idempotency_key_back_and_a_settled_one_keeps_it() {
-    for (finding, again) in [(Finding::ResolvedReleased, true), (Finding::Found(usd(6)), false)] {
+    for (finding, again) in [(Finding::ResolvedReleased, true), (Finding::moved(usd(6)), false)] {
         let (mut bench, key) = Bench::with_cap(20);
         let ask = charge(&key, 6, "a");
         let held = bench.doubt(&ask);

@@ -10,8 +10,8 @@ use crate::{
 #[test]
 fn each_answer_moves_the_money_of_the_whole_chain() {
     for (evidence, name, money) in [
-        (Evidence::Executed(usd(6)), "settled", [6, 0, 0]),
-        (Evidence::Executed(usd(7)), "settled", [7, 0, 0]),
+        (Evidence::moved(usd(6)), "settled", [6, 0, 0]),
+        (Evidence::moved(usd(7)), "settled", [7, 0, 0]),
         (Evidence::NotExecuted, "released", [0, 0, 0]),
         (Evidence::Unknown, "in_doubt", [6, 0, 6]),
     ] {
@@ -50,7 +50,7 @@ fn a_finished_calls_row_says_what_the_vendor_said_and_when() {
     bench.finish(Finish {
         sent_at: Some(at(1)),
         answer: answer.clone(),
-        ..answered(&held, Evidence::Executed(usd(4)))
+        ..answered(&held, Evidence::moved(usd(4)))
     });
     let row = bench.call(held.call);
     assert_eq!((row.sent_at, row.finished_at), (Some(at(1)), Some(at(HOUR))));
@@ -75,7 +75,7 @@ fn the_answer_of_another_attempt_or_call_changes_nothing() {
     let first = bench.doubt(&ask);
     let again = bench.hold(&ask);
     let before = bench.ledger.rows().clone();
-    let executed = answered(&again, Evidence::Executed(usd(6)));
+    let executed = answered(&again, Evidence::moved(usd(6)));
     let Begun::Denied { call: denied, .. } = bench.begin(&charge(&key, 20, "b")) else {
         panic!("20 fits a cap of 10");
     };
@@ -97,7 +97,7 @@ fn the_answer_of_another_attempt_or_call_changes_nothing() {
 fn an_answer_counts_once() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.settle(&charge(&key, 6, "a"));
-    for evidence in [Evidence::Executed(usd(5)), Evidence::NotExecuted, Evidence::Unknown] {
+    for evidence in [Evidence::moved(usd(5)), Evidence::NotExecuted, Evidence::Unknown] {
         assert_eq!(bench.finish(answered(&held, evidence)), Ended::Ignored);
     }
     assert_eq!(bench.money(&key), [6, 0, 0]);
@@ -121,7 +121,7 @@ fn only_a_recorded_answer_is_stored() {
     assert_eq!(bench.ledger.answer(held.call), None);
     let sealed = |text: &str| Finish {
         sealed: Some(text.as_bytes().to_vec()),
-        ..answered(&held, Evidence::Executed(usd(6)))
+        ..answered(&held, Evidence::moved(usd(6)))
     };
     bench.finish(sealed("first"));
     assert_eq!(bench.ledger.answer(held.call), Some(&b"first"[..]));
@@ -143,7 +143,7 @@ fn spending_is_booked_in_the_window_of_its_send() {
     bench.now = 23 * HOUR;
     let held = bench.hold(&charge(&key, 6, "a"));
     bench.now = 25 * HOUR;
-    bench.finish(answered(&held, Evidence::Executed(usd(6))));
+    bench.finish(answered(&held, Evidence::moved(usd(6))));
     let budget = bench.budget(&key);
     let booked = (budget.window, budget.window_spent, budget.total_spent);
     assert_eq!(booked, (1, usd(0), usd(6)));

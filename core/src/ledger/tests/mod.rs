@@ -8,6 +8,7 @@ mod conclude;
 mod finish;
 mod issue;
 mod max_calls;
+mod objects;
 mod recover;
 mod refresh;
 mod resend;

@@ -72,6 +72,6 @@ fn an_answer_that_was_late_for_the_recovery_is_ignored() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.hold(&charge(&key, 6, "a"));
     bench.recover();
-    bench.finish(answered(&held, Evidence::Executed(usd(6))));
+    bench.finish(answered(&held, Evidence::moved(usd(6))));
     assert_eq!(bench.money(&key), [6, 0, 6]);
 }

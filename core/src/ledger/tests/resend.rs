@@ -59,7 +59,7 @@ fn a_re_send_in_a_later_window_is_booked_there() {
     bench.doubt(&ask);
     bench.now = 25 * HOUR;
     let again = bench.hold(&ask);
-    bench.finish(answered(&again, Evidence::Executed(usd(6))));
+    bench.finish(answered(&again, Evidence::moved(usd(6))));
     assert_eq!(bench.budget(&key).window_spent, usd(6));
 }
 

@@ -68,7 +68,7 @@ fn the_answer_of_a_call_in_flight_counts_after_a_revocation() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.hold(&charge(&key, 6, "a"));
     bench.revoke(&key);
-    let ended = bench.finish(answered(&held, Evidence::Executed(usd(6))));
+    let ended = bench.finish(answered(&held, Evidence::moved(usd(6))));
     assert_eq!(state(&ended), "settled");
     assert_eq!(bench.money(&key), [6, 0, 0]);
 }

@@ -38,6 +38,8 @@ fn call(path: &str) -> Call {
         },
         verdict: rows::Verdict::Allowed(Life::held(cents(500), false)),
         asked: None,
+        object: None,
+        awaits_bill: false,
         tagged: true,
         attempt: 1,
         begun_at: sent,
