@@ -11,8 +11,9 @@ use keybrake_core::{
     ids::{BudgetId, CallId, KeyId},
     ledger::{
         Begin, Begun, Command, Ended, Finding, HeldCall, Reply,
-        rows::{Rows, VaultKey},
+        rows::{Call, Rows, VaultKey},
     },
+    money::MicroUsd,
 };
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
@@ -115,11 +116,11 @@ impl World {
         };
         let quoted = if matches!(act, Act::Cancel(_)) { 0 } else { amount };
         let call = CallId::from_number(number);
-        let mut begin: Begin = Ask::charge(quoted, &format!("key-{number}")).begin(call, &key);
-        if let Ok(quote) = &mut begin.quote {
+        let mut ask: Begin = Ask::charge(quoted, &format!("key-{number}")).begin(call, &key);
+        if let Ok(quote) = &mut ask.quote {
             quote.object = about;
         }
-        let Reply::Begun(begun) = self.apply(Command::Begin(Box::new(begin))) else {
+        let Reply::Begun(begun) = self.apply(Command::Begin(Box::new(ask))) else {
             panic!("not a reply to a begin");
         };
         let Begun::Held(held) = *begun else {
@@ -226,7 +227,7 @@ impl World {
                 State::Held | State::Released => 0,
             });
             let held = of(|state, amount| if state == State::Held { amount } else { 0 });
-            assert_eq!([budget.total_spent, budget.held].map(|sum| sum.as_micros()), [spent, held]);
+            assert_eq!([budget.total_spent, budget.held].map(MicroUsd::as_micros), [spent, held]);
             assert!(spent + held <= cap, "{spent} spent and {held} held of {cap}");
         }
         for (object, stands) in &self.vendor {
@@ -261,7 +262,7 @@ impl Act {
 /// The sum of what the calls of a budget and its descendants hold or count for.
 fn sum(rows: &Rows, budget: BudgetId, pick: fn(State, u64) -> u64) -> u64 {
     let under = |own: BudgetId| rows.chain(own).unwrap().contains(&budget);
-    let lives = rows.calls.values().filter(|call| under(call.budget)).filter_map(|c| c.life());
+    let lives = rows.calls.values().filter(|call| under(call.budget)).filter_map(Call::life);
     lives.map(|life| pick(life.state, life.amount().as_micros())).sum()
 }
 
