@@ -48,6 +48,30 @@ impl CanonicalPath {
         &self.segments
     }
 
+    /// Whether its first segments are these.
+    pub fn begins_with<'a>(&self, segments: impl Iterator<Item = &'a str>) -> bool {
+        let mut own = self.segments.iter();
+        let mut segments = segments;
+        segments.all(|segment| own.next().is_some_and(|own| own == segment))
+    }
+
+    /// The path with another segment behind this one, wherever this one stands.
+    #[must_use]
+    pub fn with_segment_after(mut self, before: &str, segment: &str) -> Self {
+        let at = self.segments.iter().position(|own| own == before);
+        if let Some(given) = at.and_then(|at| self.segments.get_mut(at + 1)) {
+            segment.clone_into(given);
+        }
+        self
+    }
+
+    /// The segment behind this one.
+    #[must_use]
+    pub fn segment_after(&self, before: &str) -> Option<&str> {
+        let at = self.segments.iter().position(|own| own == before)?;
+        self.segments.get(at + 1).map(String::as_str)
+    }
+
     /// The path behind its first segment; `None` where there is no more.
     #[must_use]
     pub fn split_first(&self) -> Option<(&str, Self)> {

@@ -106,11 +106,13 @@ pub enum Refusal {
     },
     /// A currency without a rate to the dollar.
     #[error(
-        "{currency:?} has no rate to the dollar here, so no cap can hold for it; nothing was sent; use usd"
+        "what {currency:?} is in dollars is not known, since {why}, so no cap can hold for it; nothing was sent; use usd, or ask the operator for a rate"
     )]
     CurrencyNotPriced {
         /// The currency that was asked for.
         currency: String,
+        /// Why it has no rate.
+        why: String,
     },
     /// More than one call may cost.
     #[error(
@@ -419,7 +421,7 @@ impl Refusal {
             | Self::InvalidAmount { name }
             | Self::DuplicateParameter { name } => json!({ "parameter": name }),
             Self::UnpricedEndpoint { endpoint } => json!({ "attempted": endpoint }),
-            Self::CurrencyNotPriced { currency } => json!({ "currency": currency }),
+            Self::CurrencyNotPriced { currency, .. } => json!({ "currency": currency }),
             Self::PerCallCapExceeded { cap, asked } => {
                 json!({ "cap_usd": cap.to_string(), "asked_usd": asked.to_string() })
             }

@@ -4,7 +4,7 @@
 use crate::{
     budget::{Corrupt, Room},
     call::{Event, Life, State},
-    ids::BudgetId,
+    ids::{BudgetId, CallId},
     ledger::{
         Begin, Begun, Contention, HeldCall, Peek, Quote,
         budgets::change_all,
@@ -171,13 +171,18 @@ fn hold(rows: &mut Rows, begin: &Begin, quote: Quote, now: Timestamp) -> Result<
         budget.count_call();
         budget.hold(quote.hold)
     })?;
-    let life = Life::held(quote.hold, begin.request.method.is_read());
-    let hold = quote.hold;
-    record(rows, begin, Verdict::Allowed(life), quote.asked, quote.object, now);
+    // A read that costs nothing can be in no doubt.
+    let is_read = begin.request.method.is_read() && quote.hold == MicroUsd::ZERO;
+    let life = Life::held(quote.hold, is_read);
+    let Quote { hold, object, asked } = quote;
+    record(rows, begin, Verdict::Allowed(life), asked.clone(), object.clone(), now);
     Ok(Begun::Held(HeldCall {
         call: begin.call,
         attempt: 1,
         hold,
+        at_most: at_most(rows, &begin.request.vendor, object.as_deref(), begin.call, hold),
+        object,
+        asked,
         chain: begin.key.chain.clone(),
         tag: begin.tagged.then(|| begin.key.label.clone()),
         remaining: remaining(rows, &begin.key.chain),
@@ -203,6 +208,9 @@ fn resend(
         call: prior.id,
         attempt: prior.attempt,
         hold: life.hold,
+        at_most: at_most(rows, &prior.request.vendor, prior.object.as_deref(), prior.id, life.hold),
+        object: prior.object.clone(),
+        asked: prior.asked.clone(),
         tag: prior.tagged.then(|| prior.label.clone()),
         remaining: remaining(rows, &begin.key.chain),
         chain,
@@ -210,6 +218,19 @@ fn resend(
     rows.changes.calls.insert(prior.id);
     rows.load_call(prior);
     Ok(Begun::Held(held))
+}
+
+/// What a call holds, together with what earlier calls about the same object count for.
+fn at_most(
+    rows: &Rows,
+    vendor: &str,
+    object: Option<&str>,
+    call: CallId,
+    hold: MicroUsd,
+) -> MicroUsd {
+    let Some(id) = object else { return hold };
+    let object = Object { vendor: vendor.to_owned(), id: id.to_owned() };
+    rows.stands_for(&object, call).saturating_add(hold)
 }
 
 fn replay(rows: &mut Rows, begin: &Begin, prior: &Call, now: Timestamp) -> Begun {

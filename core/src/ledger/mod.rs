@@ -297,6 +297,13 @@ pub struct HeldCall {
     pub attempt: u32,
     /// What is held.
     pub hold: MicroUsd,
+    /// The most that it moves; of a call about an object, the most that the object stands for
+    /// after it, of which earlier calls count for the rest.
+    pub at_most: MicroUsd,
+    /// The object that it is about, where calls change what that commits.
+    pub object: Option<String>,
+    /// The price in the vendor's own terms.
+    pub asked: Option<Asked>,
     /// The budgets that it is held in, the call's own first.
     pub chain: Vec<BudgetId>,
     /// The run to tag the vendor's object with, where the first send was tagged.

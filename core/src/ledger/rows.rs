@@ -12,6 +12,7 @@ use crate::{
     ids::{ApiKeyId, BudgetId, CallId, KeyId},
     money::MicroUsd,
     policy::{Method, Policy, RunLabel, Runs},
+    rates::Rate,
     time::Timestamp,
     token::TokenHash,
 };
@@ -98,6 +99,10 @@ pub struct Request {
     pub fingerprint: [u8; 32],
     /// Whose money it is about, such as `cus_…`.
     pub customer: Option<String>,
+    /// The vendor's account that it is for, where a header names another than the secret's own.
+    pub account: Option<String>,
+    /// What it is recognised by at a vendor that keeps no tag of ours.
+    pub likeness: Option<Vec<u8>>,
 }
 
 /// What a call was decided to be.
@@ -126,6 +131,8 @@ pub struct Asked {
     pub amount: u64,
     /// The currency's lower-case code.
     pub currency: String,
+    /// Dollars for one of the currency's own unit, as it was counted; `None` for dollars.
+    pub rate: Option<Rate>,
 }
 
 /// What the vendor said.

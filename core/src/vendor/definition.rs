@@ -1,11 +1,18 @@
 //! The language that describes a vendor: TOML, checked as a whole when it is read.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Deserializer};
+use toml::Spanned;
 
+use super::{
+    check::{self, Fault},
+    pattern::{Condition, Pattern},
+    units::{RateCard, Unit, Used},
+};
 use crate::{
     params::Params,
+    path::CanonicalPath,
     policy::{Endpoint, EndpointPattern, Policy},
     refusal::Refusal,
     time::parse_span,
@@ -16,20 +23,37 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Definition {
     /// Its name: the first segment of its paths here.
-    pub name: String,
+    pub name: Spanned<String>,
     /// Where it is, without a final slash.
-    pub base_url: String,
+    pub base_url: Spanned<String>,
+    /// Paths that are somewhere else.
+    #[serde(default)]
+    pub hosts: Vec<Host>,
     /// First path segments that are its own also without its name in front.
     #[serde(default)]
     pub own_prefixes: Vec<String>,
+    /// What it takes as the body of a write.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// First path segments under which it takes JSON although it takes forms elsewhere.
+    #[serde(default)]
+    pub json_prefixes: Vec<String>,
+    /// How amounts are written.
+    #[serde(default)]
+    pub amounts: Amounts,
     /// Where the real secret goes.
     pub credential_to: CredentialPlace,
+    /// Where the account stands in its paths.
+    pub account: Option<AccountPlace>,
     /// Endpoints that are refused whatever an allowlist says.
     #[serde(default)]
     pub never: Vec<EndpointPattern>,
     /// Writes that cost nothing.
     #[serde(default)]
     pub free: Vec<EndpointPattern>,
+    /// Writes that cost nothing as long as some parameters are not given.
+    #[serde(default)]
+    pub guarded: Vec<Guarded>,
     /// Headers that pass, and those that are refused.
     pub headers: Headers,
     /// How it recognises a repeated request; without this it does not.
@@ -40,13 +64,71 @@ pub struct Definition {
     pub tags: Option<Tags>,
     /// How to find out about a call without an answer.
     pub lookup: Option<Lookup>,
-    /// Writes with a price.
+    /// Objects whose commitment calls make and change.
+    #[serde(default, rename = "object")]
+    pub objects: Vec<Kind>,
+    /// Prices by the number that is called or written to.
+    #[serde(default, rename = "card")]
+    pub cards: Vec<RateCard>,
+    /// Writes, and reads, with a price.
     #[serde(default)]
     pub priced: Vec<Priced>,
     /// Writes that move money, whose price can't be known before: refused, unless a key's policy
     /// sets what they count for.
     #[serde(default)]
     pub unpriced: Vec<Unpriced>,
+}
+
+/// Paths that are at another address than the rest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// How the paths begin: whole segments.
+    pub prefix: String,
+    /// Where they are, without a final slash.
+    pub base_url: String,
+}
+
+/// What a vendor takes as the body of a write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// `application/x-www-form-urlencoded` with bracketed names. JSON is transcoded to it.
+    #[default]
+    Form,
+    /// `application/json`, passed on as it was given.
+    Json,
+}
+
+/// How a vendor writes amounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Amounts {
+    /// As a whole number of the currency's smallest unit: `1099`.
+    #[default]
+    Minor,
+    /// As a decimal of the currency's own unit: `10.99`.
+    Decimal,
+}
+
+/// The path segment that names the account. Another account is other money.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountPlace {
+    /// The segment before it.
+    pub after: String,
+    /// What a caller may write instead of the account, which is then filled in.
+    pub placeholders: Vec<String>,
+}
+
+/// A write that costs nothing as long as some parameters are not given.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guarded {
+    /// Which one.
+    pub endpoint: EndpointPattern,
+    /// The parameters that would move money, or where it goes.
+    pub without: Vec<String>,
 }
 
 /// Where a credential stands in a request.
@@ -57,7 +139,7 @@ pub enum CredentialPlace {
     Bearer,
     /// The user name of `Authorization: Basic …`
     BasicUser,
-    /// The password of `Authorization: Basic …`
+    /// The password of `Authorization: Basic …`; the account is its user name.
     BasicPassword,
 }
 
@@ -72,6 +154,9 @@ pub struct Headers {
     /// With these, a request is refused.
     #[serde(default)]
     pub refused: Vec<String>,
+    /// Names another account. They pass where a key's policy names that account.
+    #[serde(default)]
+    pub account: Vec<String>,
     /// Where the vendor names its request: one of those that pass.
     pub request_id: Option<String>,
 }
@@ -128,6 +213,9 @@ pub struct Lookup {
     /// How long after it was made an object may still be invisible.
     #[serde(deserialize_with = "span")]
     pub visible_after: Duration,
+    /// How long after it was begun a call in doubt is left to an operator.
+    #[serde(default = "a_day", deserialize_with = "span")]
+    pub gives_up_after: Duration,
     /// The query of a search, with `{query}`.
     pub search: Option<String>,
     /// What to search for, with `{call}`.
@@ -150,28 +238,109 @@ pub struct Events {
     pub object: String,
 }
 
-/// A write with a price.
+/// A kind of object whose commitment calls make and change.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kind {
+    /// Its name in this definition.
+    pub kind: String,
+    /// The path to read one, with `{id}`.
+    pub get: String,
+    /// JSON pointer to its id.
+    pub id: String,
+    /// JSON pointer to its currency.
+    pub currency: String,
+    /// What one has moved or commits: the first case that it is in.
+    pub stands: Vec<Case>,
+}
+
+/// One state of an object, and what the object then stands for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// JSON pointer to what tells the state; without it, every object is in this case.
+    pub at: Option<String>,
+    /// What stands there.
+    #[serde(default)]
+    pub is: Vec<String>,
+    /// JSON pointers to amounts, which are added up.
+    #[serde(rename = "for")]
+    pub amounts: Vec<String>,
+    /// Whether no call can change it any more.
+    #[serde(default, rename = "final")]
+    pub is_final: bool,
+}
+
+/// A call with a price.
+///
+/// What it costs at most stands in its parameters (`amount`), in the vendor's answer to a question
+/// (`ask`), in what an object commits (`about`), or is a number of units at a price (`units`).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Priced {
     /// Which one.
-    pub endpoint: EndpointPattern,
-    /// The parameter with the amount, in the currency's smallest unit.
-    pub amount: Option<String>,
+    pub endpoint: Spanned<EndpointPattern>,
+    /// Only where all of this holds; another entry for the same endpoint can have the rest.
+    #[serde(default)]
+    pub when: Vec<Condition>,
+    /// Where one of these holds, it moves nothing.
+    #[serde(default)]
+    pub free_when: Vec<Condition>,
+    /// Where one of these holds, its price can't be known.
+    #[serde(default)]
+    pub unpriced_when: Vec<Condition>,
+    /// The parameter with the amount; with `[*]`, of each member of a group.
+    pub amount: Option<Pattern>,
+    /// The parameter that says how often a member's amount counts; once by default.
+    pub times: Option<Pattern>,
+    /// Whether an amount may be negative: it counts all the same.
+    #[serde(default)]
+    pub signed: bool,
     /// The parameter with the currency.
-    pub currency: Option<String>,
+    pub currency: Option<Pattern>,
     /// The parameter that names the customer, for the audit row.
     pub customer: Option<String>,
     /// Whom to ask where amount or currency is not among the parameters: the first question whose
     /// blanks can be filled.
     #[serde(default)]
     pub ask: Vec<Ask>,
-    /// What a 2xx answer says.
-    pub settled: Settled,
+    /// What it costs by units.
+    #[serde(default)]
+    pub units: Vec<Unit>,
+    /// The kind of object that it makes.
+    pub makes: Option<String>,
+    /// The object that it changes.
+    pub about: Option<About>,
+    /// Whether its answer does not show what it did: then it counts for what was quoted.
+    #[serde(default)]
+    pub silent: bool,
+    /// What a 2xx answer says; of a call about an object, what the object says.
+    pub settled: Option<Settled>,
     /// What a declining answer says.
+    #[serde(default)]
     pub declined: Declined,
+    /// The path that takes the object back after a decline, with `{id}`.
+    pub cancel: Option<String>,
     /// How to find out about it without an answer.
     pub lookup: Option<PricedLookup>,
+    /// Where the vendor says the final price later.
+    pub bill: Option<Bill>,
+}
+
+/// The object that a call changes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// Its kind.
+    pub kind: String,
+    /// The segment of the endpoint or the parameter that names it.
+    pub id: String,
+    /// Whether the amount comes on top of what it stands for.
+    #[serde(default)]
+    pub adds: bool,
+    /// Whether the call only gives back.
+    #[serde(default)]
+    pub releases: bool,
 }
 
 /// A write whose price can't be known before.
@@ -180,11 +349,23 @@ pub struct Priced {
 pub struct Unpriced {
     /// Which one.
     pub endpoint: EndpointPattern,
-    /// JSON pointer to an amount that a 2xx answer says, in the currency's smallest unit. The call
-    /// settles at it where it is more than what was held.
+    /// Why.
+    pub why: WhyUnpriced,
+    /// JSON pointer to an amount that a 2xx answer says. The call settles at it where it is more
+    /// than what was held.
     pub amount: Option<String>,
     /// JSON pointer to its currency.
     pub currency: Option<String>,
+}
+
+/// Why a price can't be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyUnpriced {
+    /// The vendor works it out from what it has stored.
+    Unknown,
+    /// There is no most that it can move.
+    Unbounded,
 }
 
 /// A question to the vendor about a price.
@@ -193,7 +374,7 @@ pub struct Unpriced {
 pub struct Ask {
     /// Path and query, with `{name}` for a segment of the endpoint or a parameter.
     pub get: String,
-    /// JSON pointer to the amount, in the currency's smallest unit.
+    /// JSON pointer to the amount.
     pub amount: String,
     /// JSON pointer to what is to be taken off the amount.
     pub less: Option<String>,
@@ -202,41 +383,42 @@ pub struct Ask {
 }
 
 /// What a 2xx answer says. JSON pointers (RFC 6901).
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settled {
-    /// The amount, in the currency's smallest unit.
-    pub amount: String,
+    /// The amount. Without it, the call counts for what was held.
+    pub amount: Option<String>,
     /// The currency.
-    pub currency: String,
+    pub currency: Option<String>,
+    /// What it cost by units that the answer counts.
+    #[serde(default)]
+    pub units: Vec<Used>,
     /// The object's id.
-    pub object: String,
+    pub object: Option<String>,
     /// The object's status.
-    pub status: String,
+    pub status: Option<String>,
     /// Statuses in which no money moved.
     #[serde(default)]
     pub nothing: Vec<String>,
 }
 
-/// What a declining answer says. JSON pointers.
-#[derive(Clone, Debug, Deserialize)]
+/// What a declining answer says.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declined {
-    /// What stays committed.
-    pub amount: Option<String>,
-    /// Its currency.
-    pub currency: Option<String>,
-    /// The object's id.
+    /// JSON pointer to the object, or to its id.
     pub object: Option<String>,
     /// What stays committed where the answer does not say.
+    #[serde(default)]
     pub otherwise: Otherwise,
 }
 
 /// What a decline means for the hold where the answer does not say an amount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Otherwise {
     /// All of it stays committed.
+    #[default]
     Hold,
     /// None of it.
     Nothing,
@@ -251,10 +433,43 @@ pub struct PricedLookup {
     pub events: Vec<String>,
     /// The path to search its objects by our tag.
     pub search: Option<String>,
-    /// The path of one object, with `{id}`.
-    pub object: String,
+    /// A list of its objects.
+    pub list: Option<List>,
+    /// The path of one object, with `{id}`; of a call about an object, that of the object.
+    pub object: Option<String>,
     /// How an object that was declined reads as an error, where its mere existence is no success.
     pub declined: Option<DeclinedObject>,
+}
+
+/// A list of objects in which a call's own is recognised.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    /// Path and query, with `{since}` and `{until}` in seconds after 1970, `{day}` (the day of the
+    /// first send, `YYYY-MM-DD`), `{customer}`, and the names in the endpoint.
+    pub get: String,
+    /// JSON pointer to the objects.
+    pub items: String,
+    /// What asks for the next page: a template with `{last}`, or a JSON pointer to its path.
+    pub next: Option<String>,
+    /// JSON pointer to our call's id in an object.
+    pub tag: Option<String>,
+    /// Parameters with the JSON pointers to where they stand in an object, for vendors that keep
+    /// no tag of ours. One object that is alike is the call's own; more of them prove nothing.
+    #[serde(default)]
+    pub alike: BTreeMap<String, String>,
+}
+
+/// Where a vendor says the final price of a call later.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bill {
+    /// The path of the object, with `{id}` and the names in the endpoint.
+    pub get: String,
+    /// JSON pointer to the price, which may be negative; `null` until it is known.
+    pub price: String,
+    /// JSON pointer to its currency.
+    pub currency: String,
 }
 
 /// The error that a declined object stands for.
@@ -277,12 +492,12 @@ pub enum InvalidDefinition {
     #[error("the vendor definition is not valid: {0}")]
     Toml(#[from] toml::de::Error),
     /// A value that contradicts another or the rules.
-    #[error("the vendor definition {name:?} is not valid: {why}")]
+    #[error("the vendor definition is not valid: line {line}: {why}")]
     Rule {
-        /// The vendor's name.
-        name: String,
+        /// Where it stands, from 1.
+        line: usize,
         /// What is wrong.
-        why: &'static str,
+        why: String,
     },
 }
 
@@ -305,36 +520,45 @@ impl Definition {
     /// Reads and checks a definition.
     pub fn parse(text: &str) -> Result<Self, InvalidDefinition> {
         let definition: Self = toml::from_str(text)?;
-        match definition.fault() {
-            Some(why) => Err(InvalidDefinition::Rule { name: definition.name, why }),
+        match check::fault(&definition) {
+            Some(Fault { at, why }) => {
+                let before = text.get(..at).unwrap_or_default();
+                Err(InvalidDefinition::Rule { line: before.matches('\n').count() + 1, why })
+            }
             None => Ok(definition),
         }
     }
 
-    fn fault(&self) -> Option<&'static str> {
-        let plain = |name: &str| {
-            !name.is_empty()
-                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.get_ref()
+    }
+
+    /// Where a path is; `None` where that is the vendor's one address.
+    #[must_use]
+    pub fn host_of(&self, path: &CanonicalPath) -> Option<&str> {
+        let begins = |host: &&Host| {
+            let prefix = host.prefix.split('/').filter(|segment| !segment.is_empty());
+            path.begins_with(prefix)
         };
-        let lower = |names: &[String]| names.iter().all(|name| *name == name.to_ascii_lowercase());
-        let priceless = |rule: &Priced| {
-            (rule.amount.is_none() || rule.currency.is_none()) && rule.ask.is_empty()
-        };
-        let headers = &self.headers;
-        if !plain(&self.name) {
-            Some("its name has lower-case letters, digits and _ only")
-        } else if !self.base_url.starts_with("https://") || self.base_url.ends_with('/') {
-            Some("its base_url begins with https:// and has no final slash")
-        } else if !(lower(&headers.request) && lower(&headers.response) && lower(&headers.refused))
-        {
-            Some("header names are in lower case")
-        } else if headers.request_id.as_ref().is_some_and(|name| !headers.response.contains(name)) {
-            Some("request_id is one of the response headers that pass")
-        } else if self.priced.iter().any(priceless) {
-            Some("a priced endpoint names amount and currency, or whom to ask")
-        } else {
-            None
+        self.hosts.iter().find(begins).map(|host| host.base_url.as_str())
+    }
+
+    /// What it takes as the body of a write to this path.
+    #[must_use]
+    pub fn encoding_of(&self, path: &CanonicalPath) -> Encoding {
+        let first = path.segments().first();
+        match first.filter(|first| self.json_prefixes.contains(first)) {
+            Some(_) => Encoding::Json,
+            None => self.encoding,
         }
+    }
+
+    /// The kind of object with this name.
+    #[must_use]
+    pub fn kind(&self, name: &str) -> Option<&Kind> {
+        self.objects.iter().find(|kind| kind.kind == name)
     }
 
     /// Whether a key with this policy may make this call here.
@@ -354,6 +578,11 @@ impl Definition {
                 allowed: Vec::new(),
             });
         }
+        let guards = self.guarded.iter().filter(|guarded| guarded.endpoint.matches(endpoint));
+        let barred = guards.flat_map(|guarded| &guarded.without).find(|name| params.has_any(name));
+        if let Some(name) = barred {
+            return Err(Refusal::ParameterNotAllowed { name: name.clone() });
+        }
         let reserved = self.tags.as_ref().map(|tags| tags.reserved.as_str());
         let forged =
             params.iter().find(|(name, _)| reserved.is_some_and(|ours| name.starts_with(ours)));
@@ -363,18 +592,36 @@ impl Definition {
         }
     }
 
-    /// What this definition says about an endpoint.
+    /// What this definition says about an endpoint, called with these parameters.
     #[must_use]
-    pub fn rule(&self, endpoint: &Endpoint) -> Rule<'_> {
+    pub fn rule(&self, endpoint: &Endpoint, params: &Params) -> Rule<'_> {
+        self.find_rule(endpoint, |priced| priced.when.iter().all(|when| when.holds(params)))
+    }
+
+    /// What it says about a call whose parameters are not known any more, but whether it was about
+    /// an object.
+    #[must_use]
+    pub fn rule_of(&self, endpoint: &Endpoint, about_an_object: bool) -> Rule<'_> {
+        let same = |priced: &&Priced| priced.about.is_some() == about_an_object;
+        let known =
+            self.priced.iter().filter(|priced| priced.endpoint.get_ref().matches(endpoint)).find(same);
+        known.map_or_else(|| self.find_rule(endpoint, |_| true), Rule::Priced)
+    }
+
+    fn find_rule(&self, endpoint: &Endpoint, applies: impl Fn(&Priced) -> bool) -> Rule<'_> {
         let lists =
             |patterns: &[EndpointPattern]| patterns.iter().any(|pattern| pattern.matches(endpoint));
         if lists(&self.never) {
-            Rule::Never
-        } else if let Some(priced) =
-            self.priced.iter().find(|priced| priced.endpoint.matches(endpoint))
-        {
+            return Rule::Never;
+        }
+        let mut priced =
+            self.priced.iter().filter(|priced| priced.endpoint.get_ref().matches(endpoint));
+        if let Some(priced) = priced.find(|priced| applies(priced)) {
             Rule::Priced(priced)
-        } else if endpoint.method.is_read() || lists(&self.free) {
+        } else if endpoint.method.is_read()
+            || lists(&self.free)
+            || self.guarded.iter().any(|guarded| guarded.endpoint.matches(endpoint))
+        {
             Rule::Free
         } else if let Some(unpriced) =
             self.unpriced.iter().find(|unpriced| unpriced.endpoint.matches(endpoint))
@@ -384,6 +631,10 @@ impl Definition {
             Rule::Unlisted
         }
     }
+}
+
+const fn a_day() -> Duration {
+    Duration::from_hours(24)
 }
 
 fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -3,10 +3,15 @@
 //! [`definition`] is the language, [`price`] reads a request's price, [`outcome`] what an answer
 //! says about the money, and [`lookup`] how to find out about a call that has no answer.
 
+pub mod amount;
+mod check;
 pub mod definition;
 pub mod lookup;
+mod object;
 pub mod outcome;
+pub mod pattern;
 pub mod price;
+pub mod units;
 
 use definition::Definition;
 

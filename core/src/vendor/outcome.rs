@@ -5,11 +5,14 @@
 
 use serde_json::Value;
 
+use super::{
+    amount::{Amount, Exchange, currency_at, number_at},
+    definition::{Definition, Kind, Otherwise, Priced, Rule, Settled, Unpriced},
+};
 use crate::{
-    call::Evidence,
-    currency::Currency,
+    call::{Effect, Evidence},
+    ledger::HeldCall,
     money::MicroUsd,
-    vendor::definition::{Definition, Otherwise, Priced, Rule, Unpriced},
 };
 
 /// What came back for a call.
@@ -33,6 +36,29 @@ pub enum Answer<'a> {
     },
 }
 
+/// A call whose answer is to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Quoted<'a> {
+    /// The most that it moves; of a call about an object, the most that the object may stand for.
+    pub at_most: MicroUsd,
+    /// Whether the ledger counts it in an object's commitment.
+    pub is_about_object: bool,
+    /// What amounts are in dollars.
+    pub exchange: Exchange<'a>,
+}
+
+impl<'a> Quoted<'a> {
+    /// What is known of a call that is held.
+    #[must_use]
+    pub fn of(held: &HeldCall, exchange: Exchange<'a>) -> Self {
+        Self {
+            at_most: held.at_most,
+            is_about_object: held.object.is_some(),
+            exchange: exchange.held_at(held.asked.as_ref()),
+        }
+    }
+}
+
 /// What an answer means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -40,24 +66,30 @@ pub struct Outcome {
     pub evidence: Evidence,
     /// The vendor's id of what was made.
     pub object_id: Option<String>,
+    /// Whether the vendor processed and declined it.
+    pub declined: bool,
     /// Whether the vendor refused our own secret.
     pub secret_refused: bool,
 }
 
 impl Outcome {
     const fn of(evidence: Evidence) -> Self {
-        Self { evidence, object_id: None, secret_refused: false }
+        Self { evidence, object_id: None, declined: false, secret_refused: false }
+    }
+
+    const fn executed(effect: Effect, object_id: Option<String>) -> Self {
+        Self { object_id, ..Self::of(Evidence::Executed(effect)) }
     }
 }
 
 impl Definition {
-    /// What an answer to a call means that holds `hold`.
+    /// What an answer to a call means.
     #[must_use]
     pub fn outcome(
         &self,
         rule: Rule<'_>,
         is_read: bool,
-        hold: MicroUsd,
+        quoted: &Quoted<'_>,
         answer: Answer<'_>,
     ) -> Outcome {
         let (status, body) = match answer {
@@ -67,71 +99,143 @@ impl Definition {
             Answer::Whole { status, body } => (status, serde_json::from_slice::<Value>(body).ok()),
         };
         let body = body.unwrap_or(Value::Null);
-        let secret_refused = self.outcome.secret_refused.contains(&status);
-        if let Rule::Priced(priced) = rule {
-            if is_success(status) {
-                return priced.settled(hold, &body);
+        let declined = self.outcome.declined.contains(&status);
+        let outcome = match rule {
+            Rule::Priced(priced) if is_success(status) => self.settled(priced, quoted, &body),
+            Rule::Priced(priced) if declined => self.declined(priced, quoted, &body),
+            Rule::Unpriced(unpriced) if is_success(status) => self.raised(unpriced, quoted, &body),
+            // What a decline leaves behind is not known either.
+            Rule::Unpriced(_) if declined => {
+                Outcome::executed(Effect::Moved(quoted.at_most), None)
             }
-            if self.outcome.declined.contains(&status) {
-                return priced.declined(hold, &body);
+            Rule::Free if is_success(status) || is_read => {
+                Outcome::executed(Effect::Moved(MicroUsd::ZERO), None)
             }
-        }
-        if let Rule::Unpriced(unpriced) = rule {
-            if is_success(status) {
-                return unpriced.settled(hold, &body);
+            Rule::Priced(_) | Rule::Unpriced(_) | Rule::Free | Rule::Never | Rule::Unlisted => {
+                let refused = self.outcome.not_executed.contains(&status);
+                Outcome::of(if refused { Evidence::NotExecuted } else { Evidence::Unknown })
             }
-            if self.outcome.declined.contains(&status) {
-                // What a decline leaves behind is not known either.
-                return Outcome::of(Evidence::moved(hold));
-            }
-        }
-        let evidence = if is_success(status) || is_read {
-            Evidence::moved(MicroUsd::ZERO)
-        } else if self.outcome.not_executed.contains(&status) {
-            Evidence::NotExecuted
-        } else {
-            Evidence::Unknown
         };
-        Outcome { secret_refused, ..Outcome::of(evidence) }
+        let secret_refused = self.outcome.secret_refused.contains(&status);
+        let priced = matches!(rule, Rule::Priced(_) | Rule::Unpriced(_));
+        Outcome { secret_refused, declined: declined && priced, ..outcome }
     }
-}
 
-impl Priced {
-    /// What an object in its present state has moved or committed; the hold where it does not say.
-    #[must_use]
-    pub fn moved(&self, hold: MicroUsd, object: &Value) -> MicroUsd {
-        let says = &self.settled;
-        let status = object.pointer(&says.status).and_then(Value::as_str);
-        if status.is_some_and(|status| says.nothing.iter().any(|none| none == status)) {
-            return MicroUsd::ZERO;
+    /// What an object that an answer or a look-up shows says of the call that made or changed it.
+    /// `None` where it does not say.
+    pub(super) fn effect(
+        &self,
+        priced: &Priced,
+        is_about_object: bool,
+        exchange: &Exchange<'_>,
+        object: &Value,
+    ) -> Option<Effect> {
+        let Some(kind) = self.kind_of(priced) else {
+            let settled = priced.settled.as_ref()?;
+            return self.moved(settled, exchange, object).map(Effect::Moved);
+        };
+        if priced.about.is_some() && !is_about_object {
+            // The object was final before it.
+            return Some(Effect::Moved(MicroUsd::ZERO));
         }
-        amount(object, &says.amount, &says.currency).unwrap_or(hold)
+        let (worth, stands) = kind.worth(object, self.amounts, exchange)?;
+        Some(match &priced.about {
+            Some(about) if about.releases => Effect::Leaves(worth),
+            Some(_) => Effect::Stands(worth),
+            None if stands.is_final => Effect::Moved(worth),
+            None => Effect::Stands(worth),
+        })
     }
 
-    fn settled(&self, hold: MicroUsd, object: &Value) -> Outcome {
-        let object_id = text(object, &self.settled.object);
-        Outcome { object_id, ..Outcome::of(Evidence::moved(self.moved(hold, object))) }
+    /// The kind of object that a call makes or changes.
+    pub(super) fn kind_of(&self, priced: &Priced) -> Option<&Kind> {
+        let about = priced.about.as_ref().map(|about| &about.kind);
+        self.kind(priced.makes.as_ref().or(about)?)
     }
 
-    fn declined(&self, hold: MicroUsd, body: &Value) -> Outcome {
-        let says = &self.declined;
-        let pointers = says.amount.as_deref().zip(says.currency.as_deref());
-        let committed = pointers.and_then(|(pointer, currency)| amount(body, pointer, currency));
-        let amount = committed.unwrap_or(match says.otherwise {
-            Otherwise::Hold => hold,
-            Otherwise::Nothing => MicroUsd::ZERO,
+    fn settled(&self, priced: &Priced, quoted: &Quoted<'_>, body: &Value) -> Outcome {
+        let object_id = self.object_id(priced, body);
+        let shown = if priced.silent {
+            None
+        } else {
+            self.effect(priced, quoted.is_about_object, &quoted.exchange, body)
+        };
+        Outcome::executed(shown.unwrap_or_else(|| self.quoted(priced, quoted)), object_id)
+    }
+
+    /// The vendor's id of what an answer shows.
+    pub(super) fn object_id(&self, priced: &Priced, body: &Value) -> Option<String> {
+        let pointer = priced.settled.as_ref().and_then(|settled| settled.object.as_deref());
+        match (pointer, self.kind_of(priced)) {
+            (Some(pointer), _) => text(body, pointer),
+            (None, Some(kind)) if !priced.silent => kind.id(body),
+            (None, _) => None,
+        }
+    }
+
+    /// What a call did whose answer does not say: as much as it could.
+    fn quoted(&self, priced: &Priced, quoted: &Quoted<'_>) -> Effect {
+        match &priced.about {
+            Some(_) if !quoted.is_about_object => Effect::Moved(MicroUsd::ZERO),
+            Some(about) if about.releases => Effect::Leaves(quoted.at_most),
+            Some(_) => Effect::Stands(quoted.at_most),
+            None if priced.makes.is_some() => Effect::Stands(quoted.at_most),
+            None => Effect::Moved(quoted.at_most),
+        }
+    }
+
+    /// What an answer says that a call moved once.
+    fn moved(&self, settled: &Settled, exchange: &Exchange<'_>, body: &Value) -> Option<MicroUsd> {
+        let status = settled.status.as_deref().and_then(|pointer| text(body, pointer));
+        if status.is_some_and(|status| settled.nothing.contains(&status)) {
+            return Some(MicroUsd::ZERO);
+        }
+        if !settled.units.is_empty() {
+            let mut lines = settled.units.iter().map(|unit| unit.price(body));
+            return lines.try_fold(MicroUsd::ZERO, |sum, line| sum.checked_add(line?));
+        }
+        let (pointer, currency) = settled.amount.as_deref().zip(settled.currency.as_deref())?;
+        self.amount(pointer, currency, exchange, body)
+    }
+
+    /// An amount that an answer says, in dollars.
+    pub(super) fn amount(
+        &self,
+        pointer: &str,
+        currency: &str,
+        exchange: &Exchange<'_>,
+        body: &Value,
+    ) -> Option<MicroUsd> {
+        let number = number_at(body, pointer, self.amounts)?;
+        let amount = Amount::new(number, self.amounts, currency_at(body, currency)?)?;
+        Some(amount.usd(exchange).ok()?.0)
+    }
+
+    fn declined(&self, priced: &Priced, quoted: &Quoted<'_>, body: &Value) -> Outcome {
+        let shown = priced.declined.object.as_deref().and_then(|pointer| body.pointer(pointer));
+        let object_id = match shown {
+            Some(Value::String(id)) => Some(id.clone()),
+            Some(object) => self.object_id(priced, object),
+            None => None,
+        };
+        let effect = shown.filter(|shown| shown.is_object()).and_then(|object| {
+            self.effect(priced, quoted.is_about_object, &quoted.exchange, object)
         });
-        let object_id = says.object.as_deref().and_then(|pointer| text(body, pointer));
-        Outcome { object_id, ..Outcome::of(Evidence::moved(amount)) }
+        let effect = effect.unwrap_or_else(|| match (priced.declined.otherwise, &priced.about) {
+            (Otherwise::Nothing, None) => Effect::Moved(MicroUsd::ZERO),
+            (Otherwise::Nothing | Otherwise::Hold, _) => self.quoted(priced, quoted),
+        });
+        Outcome::executed(effect, object_id)
     }
-}
 
-impl Unpriced {
-    fn settled(&self, hold: MicroUsd, object: &Value) -> Outcome {
-        let pointers = self.amount.as_deref().zip(self.currency.as_deref());
-        let said = pointers.and_then(|(pointer, currency)| amount(object, pointer, currency));
-        let amount = said.map_or(hold, |said| said.max(hold));
-        Outcome { object_id: text(object, "/id"), ..Outcome::of(Evidence::moved(amount)) }
+    /// A call whose price was not known counts for what was held for it, or for more if its answer
+    /// says so.
+    fn raised(&self, unpriced: &Unpriced, quoted: &Quoted<'_>, body: &Value) -> Outcome {
+        let pointers = unpriced.amount.as_deref().zip(unpriced.currency.as_deref());
+        let said = pointers
+            .and_then(|(amount, currency)| self.amount(amount, currency, &quoted.exchange, body));
+        let amount = said.map_or(quoted.at_most, |said| said.max(quoted.at_most));
+        Outcome::executed(Effect::Moved(amount), text(body, "/id"))
     }
 }
 
@@ -139,13 +243,8 @@ const fn is_success(status: u16) -> bool {
     status >= 200 && status < 300
 }
 
-fn text(body: &Value, pointer: &str) -> Option<String> {
+pub(super) fn text(body: &Value, pointer: &str) -> Option<String> {
     body.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
-}
-
-fn amount(body: &Value, pointer: &str, currency: &str) -> Option<MicroUsd> {
-    let smallest_units = body.pointer(pointer).and_then(Value::as_u64)?;
-    body.pointer(currency).and_then(Value::as_str).and_then(Currency::parse)?.to_usd(smallest_units)
 }
 
 #[cfg(test)]

@@ -1,18 +1,22 @@
-//! Reading a request's price: from its parameters, or from the vendor's answer to a question.
+//! Reading a request's price: from its parameters, by its units, or from the vendor's answer to a
+//! question.
 //!
 //! The price is an upper bound on what the call can move. Where it can't be read exactly, the call
 //! is refused.
 
 use serde_json::Value;
 
+use super::{
+    amount::{Amount, Exchange, currency_at, number_at, number_in},
+    definition::{About, Ask, Definition, Kind, Priced},
+};
 use crate::{
     currency::Currency,
-    ledger::{Quote, rows::Asked},
+    ledger::Quote,
     money::{MicroUsd, plain_integer},
     params::Params,
-    policy::Endpoint,
+    policy::{Endpoint, EndpointPattern},
     refusal::Refusal,
-    vendor::definition::{Ask, Priced},
 };
 
 /// A price, or what to ask to learn it.
@@ -27,17 +31,34 @@ pub enum Price<'a> {
 /// A question to the vendor, with its blanks filled.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
-    ask: &'a Ask,
-    amount: Option<u64>,
+    definition: &'a Definition,
+    subject: Subject<'a>,
+    asked: Asked,
     /// Path and query of the GET that asks.
     pub path_and_query: String,
+}
+
+#[derive(Clone, Debug)]
+enum Subject<'a> {
+    /// An amount.
+    Amount(&'a Ask),
+    /// The object that the call changes.
+    Object { kind: &'a Kind, about: &'a About, id: String },
+}
+
+/// What a request itself says about its amount.
+#[derive(Clone, Debug, Default)]
+struct Asked {
+    /// As the vendor writes amounts.
+    number: Option<u64>,
+    currency: Option<String>,
 }
 
 impl Quote {
     /// The price of what costs nothing.
     #[must_use]
     pub const fn nothing() -> Self {
-        Self { hold: MicroUsd::ZERO, object: None, asked: None }
+        Self::fixed(MicroUsd::ZERO)
     }
 
     /// The price that a policy sets.
@@ -45,61 +66,195 @@ impl Quote {
     pub const fn fixed(hold: MicroUsd) -> Self {
         Self { hold, object: None, asked: None }
     }
-
-    fn new(amount: u64, currency: &str, name: &str) -> Result<Self, Refusal> {
-        let not_priced =
-            || Refusal::CurrencyNotPriced { currency: currency.chars().take(8).collect() };
-        let known = Currency::parse(currency)
-            .filter(|known| *known == Currency::USD)
-            .ok_or_else(not_priced)?;
-        let hold = known.to_usd(amount).ok_or_else(|| invalid(name))?;
-        Ok(Self {
-            hold,
-            object: None,
-            asked: Some(Asked { amount, currency: known.code().to_owned() }),
-        })
-    }
 }
 
-impl Priced {
+impl Definition {
     /// What a request to this endpoint costs at most.
-    pub fn price(&self, endpoint: &Endpoint, params: &Params) -> Result<Price<'_>, Refusal> {
-        let named = self.amount.iter().chain(&self.currency);
-        if let Some(alike) = named.clone().find_map(|name| params.lookalike(name)) {
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAmount`], [`Refusal::CurrencyNotPriced`], and
+    /// [`Refusal::UnpricedEndpoint`] where it leads to a price that can't be known.
+    pub fn price<'a>(
+        &'a self,
+        priced: &'a Priced,
+        endpoint: &Endpoint,
+        params: &Params,
+        exchange: &Exchange<'_>,
+    ) -> Result<Price<'a>, Refusal> {
+        let named = priced.amount.iter().chain(&priced.times).chain(&priced.currency);
+        if let Some(alike) = named.clone().find_map(|name| name.lookalike(params)) {
             return Err(invalid(alike));
         }
-        let amount_name = self.amount.as_deref().unwrap_or("amount");
-        let given = self.amount.as_deref().and_then(|name| params.get(name));
-        let amount =
-            given.map(|text| plain_integer(text).map_err(|_| invalid(amount_name))).transpose()?;
-        let currency = self.currency.as_deref().and_then(|name| params.get(name));
-        if let Some((amount, currency)) = amount.zip(currency) {
-            return Quote::new(amount, currency, amount_name).map(Price::Known);
+        let unpriced = || Refusal::UnpricedEndpoint { endpoint: endpoint.to_string() };
+        if priced.free_when.iter().any(|free| free.holds(params)) {
+            return Ok(Price::Known(Quote::nothing()));
         }
-        let questions = self.ask.iter().find_map(|ask| {
-            let path_and_query =
-                fill(&ask.get, |name| blank(&self.endpoint, endpoint, params, name))?;
-            Some(Price::Ask(Question { ask, amount, path_and_query }))
+        if priced.unpriced_when.iter().any(|when| when.holds(params)) {
+            return Err(unpriced());
+        }
+        if !priced.units.is_empty() {
+            return self.by_units(priced, endpoint, params).map(Price::Known);
+        }
+        let asked = self.asked(priced, params)?.ok_or_else(unpriced)?;
+        let pattern = priced.endpoint.get_ref();
+        if let Some(about) = &priced.about {
+            return self.about(about, asked, |name| blank(pattern, endpoint, params, name));
+        }
+        if let (Some(number), Some(code)) = (asked.number, &asked.currency) {
+            let currency = Currency::parse(code).ok_or_else(|| not_priced(code))?;
+            return self.quote(number, currency, exchange).map(Price::Known);
+        }
+        let question = priced.ask.iter().find_map(|ask| {
+            let path_and_query = fill(&ask.get, |name| blank(pattern, endpoint, params, name))?;
+            let subject = Subject::Amount(ask);
+            Some(Question { definition: self, subject, asked: asked.clone(), path_and_query })
         });
-        questions.ok_or_else(|| match amount {
-            None => invalid(amount_name),
-            Some(_) => Refusal::CurrencyNotPriced { currency: String::new() },
+        question.map(Price::Ask).ok_or_else(|| match asked.number {
+            None => invalid(priced.amount.as_ref().map_or("amount", |name| name.as_str())),
+            Some(_) => not_priced(""),
         })
+    }
+
+    fn by_units(
+        &self,
+        priced: &Priced,
+        endpoint: &Endpoint,
+        params: &Params,
+    ) -> Result<Quote, Refusal> {
+        let mut hold = MicroUsd::ZERO;
+        for unit in &priced.units {
+            let line = unit.price(self, params)?;
+            let line =
+                line.ok_or_else(|| Refusal::UnpricedEndpoint { endpoint: endpoint.to_string() })?;
+            hold = hold.checked_add(line).ok_or_else(|| invalid("amount"))?;
+        }
+        Ok(Quote::fixed(hold))
+    }
+
+    fn quote(
+        &self,
+        number: u64,
+        currency: Currency,
+        exchange: &Exchange<'_>,
+    ) -> Result<Quote, Refusal> {
+        let amount = Amount::new(number, self.amounts, currency).ok_or_else(|| invalid("amount"))?;
+        let (hold, asked) = amount.usd(exchange)?;
+        Ok(Quote { hold, object: None, asked: Some(asked) })
+    }
+
+    /// What a request says about its amount; `None` where it has a member without a price.
+    fn asked(&self, priced: &Priced, params: &Params) -> Result<Option<Asked>, Refusal> {
+        let currencies = priced.currency.as_ref();
+        let Some(amounts) = &priced.amount else {
+            let currency = currencies.and_then(|name| name.one(params)).map(str::to_owned);
+            return Ok(Some(Asked { number: None, currency }));
+        };
+        let mut asked = Asked::default();
+        let mut sum: Option<u64> = None;
+        for member in amounts.members(params) {
+            let Some(text) = amounts.of(params, member) else { return Ok(None) };
+            let number = number_in(text, self.amounts, priced.signed);
+            let number = number.ok_or_else(|| invalid(amounts.as_str()))?;
+            let times = match priced.times.as_ref().and_then(|name| name.of(params, member)) {
+                Some(text) => plain_integer(text).map_err(|_| invalid("quantity"))?,
+                None => 1,
+            };
+            let all = number.checked_mul(times).and_then(|all| all.checked_add(sum.unwrap_or(0)));
+            sum = Some(all.ok_or_else(|| invalid(amounts.as_str()))?);
+            let given = currencies.and_then(|name| name.of(params, member));
+            if let (Some(one), Some(other)) = (&asked.currency, given)
+                && one != other
+            {
+                return Err(invalid("currency"));
+            }
+            asked.currency = asked.currency.or_else(|| given.map(str::to_owned));
+        }
+        let alone = || currencies.and_then(|name| name.one(params)).map(str::to_owned);
+        Ok(Some(Asked { number: sum, currency: asked.currency.or_else(alone) }))
+    }
+
+    fn about<'a>(
+        &'a self,
+        about: &'a About,
+        asked: Asked,
+        blank: impl Fn(&str) -> Option<String>,
+    ) -> Result<Price<'a>, Refusal> {
+        let id = blank(&about.id).ok_or_else(|| invalid(&about.id))?;
+        if about.releases {
+            let quote = Quote { object: Some(id), ..Quote::nothing() };
+            return Ok(Price::Known(quote));
+        }
+        let kind = self.kind(&about.kind).ok_or_else(|| invalid(&about.kind))?;
+        let path_and_query = fill(&kind.get, |_| Some(id.clone()));
+        let path_and_query = path_and_query.ok_or_else(|| invalid(&about.id))?;
+        let subject = Subject::Object { kind, about, id };
+        Ok(Price::Ask(Question { definition: self, subject, asked, path_and_query }))
     }
 }
 
 impl Question<'_> {
     /// The price, from the vendor's answer to the question.
-    pub fn answered(&self, answer: &Value) -> Result<Quote, Refusal> {
-        let unpriced = || Refusal::UnpricedEndpoint { endpoint: self.path_and_query.clone() };
-        let number = |pointer: &str| answer.pointer(pointer).and_then(Value::as_u64);
-        let less = self.ask.less.as_deref().map_or(Some(0), number);
-        let whole =
-            number(&self.ask.amount).zip(less).and_then(|(all, less)| all.checked_sub(less));
-        let amount = self.amount.or(whole).ok_or_else(unpriced)?;
-        let currency =
-            answer.pointer(&self.ask.currency).and_then(Value::as_str).ok_or_else(unpriced)?;
-        Quote::new(amount, currency, "amount")
+    pub fn answered(&self, answer: &Value, exchange: &Exchange<'_>) -> Result<Quote, Refusal> {
+        match &self.subject {
+            Subject::Amount(ask) => self.amount(ask, answer, exchange),
+            Subject::Object { kind, about, id } => {
+                self.object(kind, about, id, answer, exchange)
+            }
+        }
+    }
+
+    fn unpriced(&self) -> Refusal {
+        Refusal::UnpricedEndpoint { endpoint: format!("GET {}", self.path_and_query) }
+    }
+
+    fn amount(
+        &self,
+        ask: &Ask,
+        answer: &Value,
+        exchange: &Exchange<'_>,
+    ) -> Result<Quote, Refusal> {
+        let number = |pointer: &str| number_at(answer, pointer, self.definition.amounts);
+        let less = ask.less.as_deref().map_or(Some(0), number);
+        let whole = number(&ask.amount).zip(less).and_then(|(all, less)| all.checked_sub(less));
+        let amount = self.asked.number.or(whole).ok_or_else(|| self.unpriced())?;
+        let code = answer.pointer(&ask.currency).and_then(Value::as_str);
+        let code = code.ok_or_else(|| self.unpriced())?;
+        let currency = Currency::parse(code).ok_or_else(|| not_priced(code))?;
+        self.definition.quote(amount, currency, exchange)
+    }
+
+    /// The most that the object may stand for after the call.
+    fn object(
+        &self,
+        kind: &Kind,
+        about: &About,
+        id: &str,
+        answer: &Value,
+        exchange: &Exchange<'_>,
+    ) -> Result<Quote, Refusal> {
+        let written = self.definition.amounts;
+        let stands = kind.stands(answer, written).ok_or_else(|| self.unpriced())?;
+        if stands.is_final {
+            // Nothing moves it any more, and nothing of it is this call's doing.
+            return Ok(Quote::nothing());
+        }
+        let (present, asked) = stands.usd(written, exchange)?;
+        let currency = match &self.asked.currency {
+            Some(code) => Currency::parse(code).ok_or_else(|| not_priced(code))?,
+            None => currency_at(answer, &kind.currency).unwrap_or(stands.currency),
+        };
+        let named = match (self.asked.number, about.adds) {
+            (None, true) => return Err(self.unpriced()),
+            (Some(number), _) => self.definition.quote(number, currency, exchange)?,
+            (None, false) => self.definition.quote(stands.number, currency, exchange)?,
+        };
+        let hold = if about.adds {
+            present.checked_add(named.hold).ok_or_else(|| invalid("amount"))?
+        } else {
+            present.max(named.hold)
+        };
+        let asked = if named.hold >= present { named.asked } else { Some(asked) };
+        Ok(Quote { hold, object: Some(id.to_owned()), asked })
     }
 }
 
@@ -107,17 +262,29 @@ fn invalid(name: &str) -> Refusal {
     Refusal::InvalidAmount { name: name.to_owned() }
 }
 
+fn not_priced(code: &str) -> Refusal {
+    Refusal::CurrencyNotPriced {
+        currency: code.chars().take(8).collect(),
+        why: "it is not a currency that is known here".to_owned(),
+    }
+}
+
 /// What fills a blank: a segment of the path, or a parameter. Only a plain id may go into a path.
-fn blank(
-    pattern: &crate::policy::EndpointPattern,
+pub(super) fn blank(
+    pattern: &EndpointPattern,
     endpoint: &Endpoint,
     params: &Params,
     name: &str,
 ) -> Option<String> {
     let value = pattern.capture(endpoint, name).or_else(|| params.get(name))?;
-    let plain = !value.is_empty()
-        && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    plain.then(|| value.to_owned())
+    plain(value)
+}
+
+/// An id that may stand in a path.
+pub(super) fn plain(id: &str) -> Option<String> {
+    let plain =
+        !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    plain.then(|| id.to_owned())
 }
 
 /// A template with each `{name}` filled; `None` where one has no value.

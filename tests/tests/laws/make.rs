@@ -271,5 +271,5 @@ pub(crate) fn not_permitted() -> Refusal {
 
 /// A refusal for want of a price.
 pub(crate) fn not_priced() -> Refusal {
-    Refusal::CurrencyNotPriced { currency: "xof".to_owned() }
+    Refusal::CurrencyNotPriced { currency: "xof".to_owned(), why: "there is none".to_owned() }
 }

@@ -18,7 +18,7 @@ fn not_permitted() -> Refusal {
 }
 
 fn not_priced() -> Refusal {
-    Refusal::CurrencyNotPriced { currency: "xof".to_owned() }
+    Refusal::CurrencyNotPriced { currency: "xof".to_owned(), why: "there is none".to_owned() }
 }
 
 #[test]
