@@ -4,7 +4,7 @@
 //! form, a key's [`policy`] permits it, a [`vendor`] definition prices it, and the [`ledger`]
 //! decides on it: a [`budget`] holds its money and a [`call`] is the life of that money. What is
 //! refused, and how its reader is told, is a [`refusal`]. Who may ask the admin API for what is
-//! in [`access`].
+//! in [`access`]. What a text message counts as is in [`segments`].
 
 pub mod access;
 pub mod budget;
@@ -17,6 +17,7 @@ pub mod params;
 pub mod path;
 pub mod policy;
 pub mod refusal;
+pub mod segments;
 pub mod time;
 pub mod token;
 pub mod vendor;
