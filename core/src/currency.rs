@@ -44,6 +44,24 @@ impl Currency {
         self.exponent
     }
 
+    /// What a charge must be a multiple of, in smallest units: Stripe takes three-decimal amounts
+    /// only in tens, and has two currencies without a decimal sent with two that are zeros. It
+    /// refuses other amounts itself, unexecuted.
+    #[must_use]
+    pub fn charge_multiple(self) -> u64 {
+        match (self.code, self.exponent) {
+            ("isk" | "ugx", _) => 100,
+            (_, 3) => 10,
+            _ => 1,
+        }
+    }
+
+    /// What a payout must be a multiple of: forints and Taiwan dollars are paid out whole.
+    #[must_use]
+    pub fn payout_multiple(self) -> u64 {
+        if matches!(self.code, "huf" | "twd") { 100 } else { self.charge_multiple() }
+    }
+
     /// An amount in smallest units as dollars; `None` for another currency than the dollar (no
     /// rate is known) and for more than the largest amount.
     #[must_use]
@@ -92,6 +110,19 @@ mod tests {
             [("USD", 2), ("jpy", 0), ("Kwd", 3), ("isk", 2), ("ugx", 2), ("mga", 0), ("bhd", 3)]
         {
             assert_eq!(Currency::parse(code).map(Currency::exponent), Some(exponent), "{code}");
+        }
+    }
+
+    #[test]
+    fn some_amounts_come_in_multiples_only() {
+        let multiples = |code: &str| {
+            let currency = Currency::parse(code).unwrap();
+            (currency.charge_multiple(), currency.payout_multiple())
+        };
+        for (code, charge, payout) in
+            [("usd", 1, 1), ("jpy", 1, 1), ("kwd", 10, 10), ("isk", 100, 100), ("huf", 1, 100)]
+        {
+            assert_eq!(multiples(code), (charge, payout), "{code}");
         }
     }
 

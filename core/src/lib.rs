@@ -4,7 +4,8 @@
 //! form, a key's [`policy`] permits it, a [`vendor`] definition prices it, and the [`ledger`]
 //! decides on it: a [`budget`] holds its money and a [`call`] is the life of that money. What is
 //! refused, and how its reader is told, is a [`refusal`]. Who may ask the admin API for what is
-//! in [`access`].
+//! in [`access`]. What a text message counts as is in [`segments`],
+//! and what foreign money is in dollars in [`rates`].
 
 pub mod access;
 pub mod budget;
@@ -16,7 +17,9 @@ pub mod money;
 pub mod params;
 pub mod path;
 pub mod policy;
+pub mod rates;
 pub mod refusal;
+pub mod segments;
 pub mod time;
 pub mod token;
 pub mod vendor;

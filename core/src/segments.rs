@@ -1,0 +1,200 @@
+//! How many segments a text message is billed as.
+//!
+//! Twilio bills each segment, so this is the quantity of an SMS's price. It must never count too
+//! low: a hold that is smaller than the bill breaks the cap. So where a reader could differ, the
+//! larger count is taken:
+//!
+//! - Twilio's "smart encoding" replaces characters such as curly quotes and can turn a UCS-2 text
+//!   into a shorter GSM-7 one. It is off unless a messaging service turns it on, and where it is
+//!   on it makes fewer segments of any text that is more than ellipses. It is not counted on.
+//! - What reads as one character (a family emoji of seven code points) is kept in one segment, as
+//!   Twilio's own calculator does. A sender that cuts at code units needs as many or fewer.
+//!
+//! Sources: the alphabet and its extension are GSM 03.38 (3GPP TS 23.038, 6.2.1); the sizes are in
+//! Twilio's documentation of message segments, and its published calculator agrees (read 2026-11).
+
+use std::num::NonZeroU32;
+
+use unicode_segmentation::UnicodeSegmentation;
+
+/// Septets of a message of one segment, and of each segment of a longer one: six octets of every
+/// part are its header then.
+const GSM_7: Sizes = Sizes { single: 160, part: 153 };
+/// The same in UTF-16 code units.
+const UCS_2: Sizes = Sizes { single: 70, part: 67 };
+
+struct Sizes {
+    single: u32,
+    part: u32,
+}
+
+/// The segments that Twilio bills for a message of this text. An empty text is one.
+#[must_use]
+pub fn segments(text: &str) -> NonZeroU32 {
+    let septets = |c: char| septets(c).unwrap_or(0);
+    if text.chars().all(|c| self::septets(c).is_some()) {
+        // An extension character is an escape and another septet, which stay together.
+        return packed(text.chars().map(septets), &GSM_7);
+    }
+    let graphemes = text.graphemes(true).flat_map(|grapheme| {
+        let whole = units(grapheme.chars());
+        // What no segment can take as a whole is cut, but never between two surrogates.
+        let fits = whole <= UCS_2.part;
+        let pieces = grapheme.chars().filter(move |_| !fits).map(|c| units([c]));
+        fits.then_some(whole).into_iter().chain(pieces)
+    });
+    packed(graphemes, &UCS_2)
+}
+
+/// The segments that these pieces fill, in their order, where none may be cut.
+fn packed(pieces: impl Iterator<Item = u32> + Clone, sizes: &Sizes) -> NonZeroU32 {
+    let whole = pieces.clone().fold(0_u32, u32::saturating_add);
+    if whole <= sizes.single {
+        return NonZeroU32::MIN;
+    }
+    let first = (NonZeroU32::MIN, 0_u32);
+    let (count, _) =
+        pieces.fold(first, |(count, filled), piece| match filled.saturating_add(piece) {
+            filled if filled <= sizes.part => (count, filled),
+            _ => (count.saturating_add(1), piece),
+        });
+    count
+}
+
+/// How many UTF-16 code units these are.
+fn units(chars: impl IntoIterator<Item = char>) -> u32 {
+    chars.into_iter().fold(0, |sum, c| sum.saturating_add(if c > '\u{ffff}' { 2 } else { 1 }))
+}
+
+/// What a character takes of a GSM-7 message; `None` where the alphabet does not have it.
+fn septets(c: char) -> Option<u32> {
+    match c {
+        '\n' | '\r' | ' '..='Z' | '_' | 'a'..='z' => Some(1),
+        c if "¡£¤¥§¿ÄÅÆÇÉÑÖØÜßàäåæèéìñòöøùüΓΔΘΛΞΠΣΦΨΩ".contains(c) => {
+            Some(1)
+        }
+        '\u{c}' | '[' | '\\' | ']' | '^' | '{' | '|' | '}' | '~' | '€' => Some(2),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four people joined into one: seven code points, eleven UTF-16 units.
+    const FAMILY: &str = "👨\u{200d}👩\u{200d}👧\u{200d}👦";
+
+    fn count(text: &str) -> u32 {
+        segments(text).get()
+    }
+
+    #[test]
+    fn plain_text_is_cut_at_153_septets_once_it_passes_160() {
+        for (length, segments) in [
+            (0, 1),
+            (1, 1),
+            (153, 1),
+            (160, 1),
+            (161, 2),
+            (306, 2),
+            (307, 3),
+            (459, 3),
+            (1_600, 11),
+        ] {
+            assert_eq!(count(&"a".repeat(length)), segments, "{length}");
+        }
+    }
+
+    #[test]
+    fn one_character_outside_the_alphabet_makes_the_whole_text_wide() {
+        for (length, segments) in
+            [(0, 1), (69, 1), (70, 2), (133, 2), (134, 3), (159, 3), (1_599, 24)]
+        {
+            assert_eq!(count(&format!("ê{}", "a".repeat(length))), segments, "{length}");
+        }
+        assert_eq!(count(&"é".repeat(160)), 1);
+        assert_eq!(count(&"ê".repeat(71)), 2);
+    }
+
+    #[test]
+    fn an_extension_character_is_two_septets() {
+        for c in "€^{}[]~\\|\u{c}".chars() {
+            assert_eq!(count(&c.to_string().repeat(80)), 1, "{c}");
+            assert_eq!(count(&format!("{}a", c.to_string().repeat(80))), 2, "{c}");
+        }
+    }
+
+    #[test]
+    fn an_extension_character_is_never_cut() {
+        // 152 septets and one of two: it moves to the next segment as a whole.
+        assert_eq!(count(&format!("{}€{}", "a".repeat(152), "a".repeat(151))), 2);
+        assert_eq!(count(&format!("{}€{}", "a".repeat(152), "a".repeat(152))), 3);
+        // 76 of them fill 152 of the 153.
+        assert_eq!(count(&"€".repeat(152)), 2);
+        assert_eq!(count(&"€".repeat(153)), 3);
+    }
+
+    #[test]
+    fn an_emoji_is_two_units_and_never_cut() {
+        assert_eq!(count("😀"), 1);
+        assert_eq!(count(&"😀".repeat(35)), 1);
+        assert_eq!(count(&"😀".repeat(36)), 2);
+        // 33 of them fill 66 of the 67.
+        assert_eq!(count(&"😀".repeat(66)), 2);
+        assert_eq!(count(&"😀".repeat(67)), 3);
+    }
+
+    #[test]
+    fn what_reads_as_one_character_stays_in_one_segment() {
+        assert_eq!(count(FAMILY), 1);
+        assert_eq!(count(&FAMILY.repeat(6)), 1);
+        assert_eq!(count(&FAMILY.repeat(7)), 2);
+        // Six of them fill 66 of the 67, so 145 are 25 segments and not 24.
+        assert_eq!(count(&FAMILY.repeat(145)), 25);
+        // More marks on one letter than a segment takes.
+        assert_eq!(count(&format!("e{}", "\u{301}".repeat(66))), 1);
+        assert_eq!(count(&format!("e{}", "\u{301}".repeat(200))), 3);
+    }
+
+    #[test]
+    fn lines_are_plain_and_curly_quotes_are_not() {
+        assert_eq!(count(&"\r\n".repeat(80)), 1);
+        assert_eq!(count(&"\r\n".repeat(81)), 2);
+        assert_eq!(count(&"\r\n".repeat(153)), 2);
+        assert_eq!(count(&format!("{}\u{2019}", "a".repeat(70))), 2);
+        assert_eq!(count(&format!("{}'", "a".repeat(70))), 1);
+        assert_eq!(count(&format!("{}\t", "a".repeat(70))), 2);
+        assert_eq!(count(&format!("{}`", "a".repeat(70))), 2);
+    }
+
+    #[test]
+    fn the_alphabet_has_128_places_of_which_one_is_the_escape() {
+        let of = |size| ('\0'..=char::MAX).filter(|c| septets(*c) == Some(size)).count();
+        assert_eq!((of(1), of(2)), (127, 10));
+    }
+
+    /// Every text over a few telling characters, whole and repeated.
+    #[test]
+    fn a_count_is_never_below_the_bare_size_and_never_falls_as_a_text_grows() {
+        let pieces = ["a", "€", "ê", "😀", FAMILY, "\r\n", "e\u{301}"];
+        for seed in 0..pieces.len().pow(4) {
+            let mut text = String::new();
+            let mut before = 1;
+            for step in 0..60 {
+                let digit = seed / pieces.len().pow(step % 4) % pieces.len();
+                text.push_str(pieces[digit]);
+                let now = count(&text);
+                assert!(now >= before || text.chars().all(|c| septets(c).is_some()), "{text}");
+                let wide = text.chars().any(|c| septets(c).is_none());
+                let floor = match (wide, units(text.chars())) {
+                    (false, _) => text.chars().filter_map(septets).sum::<u32>().div_ceil(160),
+                    (true, units) if units <= 70 => 1,
+                    (true, units) => units.div_ceil(67),
+                };
+                assert!(now >= floor.max(1), "{text}");
+                before = now;
+            }
+        }
+    }
+}
