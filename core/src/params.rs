@@ -107,6 +107,17 @@ impl Params {
         }
     }
 
+    /// Whether a parameter with this name is given, or one under it, in whatever case.
+    #[must_use]
+    pub fn has_any(&self, name: &str) -> bool {
+        let named = |given: &str| {
+            let start = given.get(..name.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+                && given.get(name.len()..).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+        };
+        self.iter().any(|(given, _)| named(given))
+    }
+
     /// The value with exactly this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

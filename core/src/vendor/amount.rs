@@ -37,7 +37,7 @@ impl<'a> Exchange<'a> {
     fn rate(&self, currency: Currency) -> Result<Rate, NoRate> {
         match self.held {
             Some((held, rate)) if held == currency => Ok(rate),
-            Some(_) | None => self.rates.of(currency, self.now),
+            Some(_) | None => self.rates.of(&currency, self.now),
         }
     }
 }
@@ -77,7 +77,7 @@ impl Amount {
             currency: code.clone(),
             why: no_rate.to_string(),
         })?;
-        let usd = rate.usd(amount, self.currency).ok_or_else(too_large)?;
+        let usd = rate.usd(amount, &self.currency).map_err(|_| too_large())?;
         Ok((usd, Asked { amount, currency: code, rate: Some(rate) }))
     }
 }

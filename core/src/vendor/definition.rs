@@ -572,7 +572,7 @@ impl Definition {
         params: &Params,
     ) -> Result<(), Refusal> {
         policy.permit(endpoint, params)?;
-        if matches!(self.rule(endpoint), Rule::Never) {
+        if matches!(self.rule(endpoint, params), Rule::Never) {
             return Err(Refusal::EndpointNotAllowed {
                 attempted: endpoint.to_string(),
                 allowed: Vec::new(),

@@ -98,6 +98,7 @@ impl Definition {
             return None;
         };
         let (lookup, how) = priced.lookup.as_ref().zip(self.lookup.as_ref())?;
+        call.request.idempotency_key.as_ref()?;
         let mut search = Search {
             definition: self,
             priced,
@@ -108,21 +109,18 @@ impl Definition {
             candidates: BTreeSet::new(),
             complete: true,
         };
-        let mut lists = 0;
-        if let Some(events) = &how.events {
-            for kind in &lookup.events {
-                search.pending.push(events_page(events, kind, call.at, now)?);
-                lists += 1;
-            }
-        }
-        if let Some(list) = &lookup.list {
+        let event = |kind: &String| events_page(how.events.as_ref()?, kind, call.at, now);
+        let list = |list: &List| {
             let path = fill(&list.get, |name| search.blank(name, now))?;
-            search.pending.push(Page::List { path, number: 1 });
-            lists += 1;
-        }
+            Some(Page::List { path, number: 1 })
+        };
+        let events = lookup.events.iter().map(event);
+        let lists: Vec<_> = events.chain(lookup.list.iter().map(list)).collect();
         // A search shows objects late, so that finding nothing by it alone proves nothing. What a
         // call about an object did can be seen at the object.
-        search.complete = lists > 0 || call.object.is_some();
+        search.complete =
+            (!lists.is_empty() || call.object.is_some()) && lists.iter().all(Option::is_some);
+        search.pending.extend(lists.into_iter().flatten());
         let paths = (&lookup.search, &how.search, &how.search_query);
         if let ((Some(path), Some(template), Some(query)), true) = (paths, call.tagged) {
             search.pending.push(search_page(path, template, query, call.id)?);
@@ -379,10 +377,8 @@ impl Search<'_> {
             self.definition.effect(self.priced, self.call.object.is_some(), &exchange, object);
         let effect = match said {
             Some(effect) => effect,
-            // It exists, and does not say an amount: what was held for it is what it costs.
-            None if self.definition.kind_of(self.priced).is_none() => {
-                Effect::Moved(self.call.life()?.hold)
-            }
+            // It was made, and does not say an amount: what was held for it is what it costs.
+            None if self.priced.about.is_none() => Effect::Moved(self.call.life()?.hold),
             None => return None,
         };
         let nothing = matches!(

@@ -77,7 +77,7 @@ impl Outcome {
         Self { evidence, object_id: None, declined: false, secret_refused: false }
     }
 
-    const fn executed(effect: Effect, object_id: Option<String>) -> Self {
+    fn executed(effect: Effect, object_id: Option<String>) -> Self {
         Self { object_id, ..Self::of(Evidence::Executed(effect)) }
     }
 }
@@ -253,8 +253,12 @@ mod tests {
 
     use super::*;
     use crate::{
+        currency::Currency,
+        params::Params,
         path::CanonicalPath,
         policy::{Endpoint, Method},
+        rates::Rates,
+        time::Timestamp,
         vendor::built_in,
     };
 
@@ -265,7 +269,14 @@ mod tests {
     fn outcome(method: Method, path: &str, answer: Answer<'_>) -> Outcome {
         let definition = built_in().unwrap().remove(0);
         let endpoint = Endpoint { method, path: CanonicalPath::parse(path).unwrap() };
-        definition.outcome(definition.rule(&endpoint), method.is_read(), usd(500), answer)
+        let rates = Rates::none();
+        let quoted = Quoted {
+            at_most: usd(500),
+            is_about_object: path.contains("/pi_1") || path.contains("/in_1"),
+            exchange: Exchange::new(&rates, Timestamp::from_micros(0)),
+        };
+        let rule = definition.rule(&endpoint, &Params::none());
+        definition.outcome(rule, method.is_read(), &quoted, answer)
     }
 
     fn evidence(path: &str, status: u16, body: &Value) -> Evidence {
@@ -273,24 +284,43 @@ mod tests {
         outcome(Method::Post, path, Answer::Whole { status, body: body.as_bytes() }).evidence
     }
 
+    fn stands(cents: u64) -> Evidence {
+        Evidence::Executed(Effect::Stands(usd(cents)))
+    }
+
+    fn moved(cents: u64) -> Evidence {
+        Evidence::moved(usd(cents))
+    }
+
     #[test]
-    fn a_success_settles_at_what_the_object_says() {
-        let object =
-            |status: &str| json!({"id": "x_1", "amount": 400, "currency": "usd", "status": status});
-        for (path, status, moved) in [
-            ("/v1/payment_intents", "succeeded", 400),
-            ("/v1/payment_intents", "requires_payment_method", 400),
-            ("/v1/payment_intents", "canceled", 0),
-            ("/v1/charges", "succeeded", 400),
-            ("/v1/charges", "failed", 0),
-            ("/v1/refunds", "pending", 400),
-            ("/v1/refunds", "failed", 0),
+    fn a_success_counts_for_what_the_object_says() {
+        let object = |status: &str| {
+            json!({
+                "id": "x_1", "amount": 400, "currency": "usd", "status": status,
+                "amount_received": 300, "amount_capturable": 50,
+                "captured": true, "amount_captured": 200,
+            })
+        };
+        let pi = "/v1/payment_intents";
+        for (path, status, evidence_of) in [
+            (pi, "succeeded", moved(300)),
+            (pi, "requires_payment_method", stands(400)),
+            (pi, "requires_capture", stands(350)),
+            (pi, "canceled", moved(300)),
+            ("/v1/payment_intents/pi_1/capture", "succeeded", stands(300)),
+            ("/v1/payment_intents/pi_1/capture", "requires_capture", stands(350)),
+            ("/v1/payment_intents/pi_1", "requires_confirmation", stands(400)),
+            (
+                "/v1/payment_intents/pi_1/cancel",
+                "canceled",
+                Evidence::Executed(Effect::Leaves(usd(300))),
+            ),
+            ("/v1/charges", "succeeded", moved(200)),
+            ("/v1/charges", "failed", moved(0)),
+            ("/v1/refunds", "pending", moved(400)),
+            ("/v1/refunds", "failed", moved(0)),
         ] {
-            assert_eq!(
-                evidence(path, 200, &object(status)),
-                Evidence::moved(usd(moved)),
-                "{path} {status}"
-            );
+            assert_eq!(evidence(path, 200, &object(status)), evidence_of, "{path} {status}");
         }
         let body = object("succeeded").to_string();
         let whole = Answer::Whole { status: 200, body: body.as_bytes() };
@@ -298,67 +328,91 @@ mod tests {
     }
 
     #[test]
-    fn a_success_that_does_not_say_its_amount_settles_at_the_hold() {
+    fn a_success_that_does_not_say_its_amount_counts_for_the_most_that_it_can() {
         for body in [
             json!({}),
             json!({"amount": "400", "currency": "usd"}),
             json!({"amount": 400, "currency": "jpy"}),
             json!({"amount": 4.5, "currency": "usd"}),
         ] {
-            assert_eq!(evidence("/v1/charges", 200, &body), Evidence::moved(usd(500)), "{body}");
+            for (path, expected) in [
+                ("/v1/refunds", moved(500)),
+                ("/v1/charges", stands(500)),
+                ("/v1/payment_intents/pi_1/confirm", stands(500)),
+                (
+                    "/v1/payment_intents/pi_1/cancel",
+                    Evidence::Executed(Effect::Leaves(usd(500))),
+                ),
+            ] {
+                assert_eq!(evidence(path, 200, &body), expected, "{path} {body}");
+            }
         }
         let unreadable = Answer::Unreadable { status: 201 };
-        assert_eq!(
-            outcome(Method::Post, "/v1/charges", unreadable).evidence,
-            Evidence::moved(usd(500))
-        );
+        assert_eq!(outcome(Method::Post, "/v1/refunds", unreadable).evidence, moved(500));
+    }
+
+    #[test]
+    fn a_call_about_an_object_that_was_final_before_it_moves_nothing() {
+        let definition = built_in().unwrap().remove(0);
+        let path = CanonicalPath::parse("/v1/payment_intents/pi_1").unwrap();
+        let endpoint = Endpoint { method: Method::Post, path };
+        let rates = Rates::none();
+        let exchange = Exchange::new(&rates, Timestamp::from_micros(0));
+        let quoted = Quoted { at_most: usd(0), is_about_object: false, exchange };
+        let body = br#"{"id":"pi_1","status":"succeeded","amount_received":900,"currency":"usd"}"#;
+        let rule = definition.rule(&endpoint, &Params::none());
+        for answer in
+            [Answer::Whole { status: 200, body }, Answer::Unreadable { status: 200 }]
+        {
+            assert_eq!(definition.outcome(rule, false, &quoted, answer).evidence, moved(0));
+        }
     }
 
     #[test]
     fn a_decline_was_executed_and_commits_what_stays_confirmable() {
         let intent =
             json!({"error": {"payment_intent": {"id": "pi_1", "amount": 300, "currency": "usd"}}});
-        assert_eq!(evidence("/v1/payment_intents", 402, &intent), Evidence::moved(usd(300)));
-        assert_eq!(evidence("/v1/payment_intents", 402, &json!({})), Evidence::moved(usd(500)));
-        assert_eq!(
-            evidence("/v1/charges", 402, &json!({"error": {"charge": "ch_1"}})),
-            Evidence::moved(usd(0))
-        );
+        let body = intent.to_string();
+        let whole = Answer::Whole { status: 402, body: body.as_bytes() };
+        let declined = outcome(Method::Post, "/v1/payment_intents", whole);
+        assert_eq!(declined.evidence, stands(300));
+        assert_eq!(declined.object_id.as_deref(), Some("pi_1"));
+        assert!(declined.declined);
+        assert_eq!(evidence("/v1/payment_intents/pi_1/confirm", 402, &intent), stands(300));
+        assert_eq!(evidence("/v1/payment_intents", 402, &json!({})), stands(500));
+        let charge = json!({"error": {"charge": "ch_1"}});
+        assert_eq!(evidence("/v1/charges", 402, &charge), moved(0));
         let unreadable = Answer::Unreadable { status: 402 };
-        assert_eq!(
-            outcome(Method::Post, "/v1/payment_intents", unreadable).evidence,
-            Evidence::moved(usd(500))
-        );
+        assert_eq!(outcome(Method::Post, "/v1/payment_intents", unreadable).evidence, stands(500));
     }
 
     #[test]
     fn a_write_without_a_price_settles_at_the_larger_of_hold_and_answer() {
-        let path = "/v1/subscriptions";
-        let invoice = |cents: u64, currency: &str| json!({"id": "in_1", "amount_paid": cents, "currency": currency});
+        let path = "/v1/invoices";
+        let invoice = |cents: u64, currency: &str| json!({"id": "in_1", "amount_due": cents, "currency": currency});
         for (path, body, settled) in [
-            (path, json!({}), 500),
-            (path, invoice(900, "usd"), 500),
-            ("/v1/invoices/in_1/pay", invoice(499, "usd"), 500),
-            ("/v1/invoices/in_1/pay", invoice(500, "usd"), 500),
-            ("/v1/invoices/in_1/pay", invoice(501, "usd"), 501),
-            ("/v1/invoices/in_1/pay", invoice(900, "xof"), 500),
-            ("/v1/invoices/in_1/pay", json!({"id": "in_1"}), 500),
+            ("/v1/subscriptions", json!({}), 500),
+            ("/v1/subscriptions", invoice(900, "usd"), 500),
+            (path, invoice(499, "usd"), 500),
+            (path, invoice(500, "usd"), 500),
+            (path, invoice(501, "usd"), 501),
+            (path, invoice(900, "xof"), 500),
+            (path, json!({"id": "in_1"}), 500),
         ] {
-            assert_eq!(evidence(path, 200, &body), Evidence::moved(usd(settled)), "{body}");
+            assert_eq!(evidence(path, 200, &body), moved(settled), "{body}");
         }
         let body = invoice(501, "usd").to_string();
         let whole = Answer::Whole { status: 200, body: body.as_bytes() };
-        let settled = outcome(Method::Post, "/v1/invoices/in_1/pay", whole);
-        assert_eq!(settled.object_id.as_deref(), Some("in_1"));
+        assert_eq!(outcome(Method::Post, path, whole).object_id.as_deref(), Some("in_1"));
         let unreadable = Answer::Unreadable { status: 200 };
-        assert_eq!(outcome(Method::Post, path, unreadable).evidence, Evidence::moved(usd(500)));
+        assert_eq!(outcome(Method::Post, path, unreadable).evidence, moved(500));
     }
 
     #[test]
     fn a_decline_of_a_write_without_a_price_keeps_the_hold_and_a_refusal_releases_it() {
-        let path = "/v1/invoices/in_1/pay";
-        let declined = json!({"error": {"code": "card_declined"}, "amount_paid": 0});
-        assert_eq!(evidence(path, 402, &declined), Evidence::moved(usd(500)));
+        let path = "/v1/invoices";
+        let declined = json!({"error": {"code": "card_declined"}, "amount_due": 0});
+        assert_eq!(evidence(path, 402, &declined), moved(500));
         assert_eq!(evidence(path, 400, &declined), Evidence::NotExecuted);
         assert_eq!(evidence(path, 500, &declined), Evidence::Unknown);
         let refused = Answer::Whole { status: 401, body: b"{}" };

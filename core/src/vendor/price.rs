@@ -307,16 +307,23 @@ mod tests {
     use crate::{
         path::CanonicalPath,
         policy::Method,
+        rates::Rates,
+        time::Timestamp,
         vendor::{built_in, definition::Rule},
     };
+
+    fn dollars(rates: &Rates) -> Exchange<'_> {
+        Exchange::new(rates, Timestamp::from_micros(0))
+    }
 
     fn price(path: &str, form: &str) -> Result<Result<(u64, String), String>, Refusal> {
         let definition = built_in().unwrap().remove(0);
         let endpoint = Endpoint { method: Method::Post, path: CanonicalPath::parse(path).unwrap() };
-        let Rule::Priced(priced) = definition.rule(&endpoint) else {
+        let (params, rates) = (Params::from_form(form).unwrap(), Rates::none());
+        let Rule::Priced(priced) = definition.rule(&endpoint, &params) else {
             panic!("{path} has no price")
         };
-        match priced.price(&endpoint, &Params::from_form(form).unwrap())? {
+        match definition.price(priced, &endpoint, &params, &dollars(&rates))? {
             Price::Known(quote) => {
                 let asked = quote.asked.unwrap();
                 assert_eq!(quote.hold.as_micros(), asked.amount * 10_000);
@@ -395,13 +402,16 @@ mod tests {
         let definition = built_in().unwrap().remove(0);
         let endpoint =
             Endpoint { method: Method::Post, path: CanonicalPath::parse("/v1/refunds").unwrap() };
-        let Rule::Priced(priced) = definition.rule(&endpoint) else { panic!("no price") };
+        let rates = Rates::none();
+        let Rule::Priced(priced) = definition.rule(&endpoint, &Params::none()) else {
+            panic!("no price")
+        };
         let quote = |form: &str, answer: Value| {
             let params = Params::from_form(form).unwrap();
-            let Price::Ask(question) = priced.price(&endpoint, &params).unwrap() else {
-                panic!("known")
-            };
-            question.answered(&answer).map(|quote| quote.hold.as_micros())
+            let exchange = dollars(&rates);
+            let price = definition.price(priced, &endpoint, &params, &exchange).unwrap();
+            let Price::Ask(question) = price else { panic!("known") };
+            question.answered(&answer, &exchange).map(|quote| quote.hold.as_micros())
         };
         let charge = json!({"amount_captured": 1000, "amount_refunded": 400, "currency": "usd"});
         assert_eq!(quote("charge=ch_1", charge.clone()), Ok(6_000_000));

@@ -133,7 +133,7 @@ impl Unit {
             if let Some(alike) = text.lookalike(params) {
                 return Err(invalid(alike));
             }
-            let counted = text.one(params).map(|text| u64::from(segments(text)));
+            let counted = text.one(params).map(|text| u64::from(segments(text).get()));
             return counted.or(self.default).ok_or_else(|| invalid(text.as_str()));
         }
         if let Some(seconds) = &self.minutes {

@@ -90,6 +90,8 @@ pub(super) fn charge(key: &Arc<VaultKey>, amount: u64, idempotency: &str) -> Beg
             idempotency_key: Some(idempotency.to_owned()),
             fingerprint,
             customer: None,
+            account: None,
+            likeness: None,
         },
         permit: Ok(()),
         quote: Ok(Quote { hold: usd(amount), object: None, asked: Some(asked(amount)) }),
@@ -117,7 +119,7 @@ pub(super) fn read(key: &Arc<VaultKey>) -> Begin {
 }
 
 pub(super) fn asked(amount: u64) -> Asked {
-    Asked { amount, currency: "usd".to_owned() }
+    Asked { amount, currency: "usd".to_owned(), rate: None }
 }
 
 /// The answer of an attempt, as this evidence.

@@ -5,9 +5,9 @@ use crate::{
     call::Life,
     ids::{BudgetId, KeyId},
     ledger::rows::{self, Request, VendorAnswer},
-    money::MicroUsd,
     path::CanonicalPath,
-    policy::{Endpoint, Method, RunLabel},
+    policy::{Method, RunLabel},
+    rates::Rates,
     vendor::{STRIPE, built_in},
 };
 
@@ -35,6 +35,8 @@ fn call(path: &str) -> Call {
             idempotency_key: Some("ours".to_owned()),
             fingerprint: [0; 32],
             customer: None,
+            account: None,
+            likeness: None,
         },
         verdict: rows::Verdict::Allowed(Life::held(cents(500), false)),
         asked: None,
@@ -56,13 +58,29 @@ fn stripe() -> Definition {
 }
 
 /// How to find out about this call, asked at second 2000.
-fn search<'a>(definition: &'a Definition, call: &Call) -> Option<Search<'a>> {
-    let endpoint = Endpoint {
+fn search<'a>(
+    definition: &'a Definition,
+    endpoint: &'a Endpoint,
+    call: &'a Call,
+) -> Option<Search<'a>> {
+    let now = Timestamp::from_micros(2_000 * SECOND);
+    definition.search_for(definition.rule(endpoint, &Params::none()), endpoint, call, now)
+}
+
+fn can_search(definition: &Definition, call: &Call) -> bool {
+    search(definition, &endpoint(call), call).is_some()
+}
+
+fn endpoint(call: &Call) -> Endpoint {
+    Endpoint {
         method: call.request.method,
         path: CanonicalPath::parse(&call.request.path).unwrap(),
-    };
-    let now = Timestamp::from_micros(2_000 * SECOND);
-    definition.search_for(definition.rule(&endpoint), call, now)
+    }
+}
+
+/// Dollars only.
+fn exchange(rates: &Rates) -> Exchange<'_> {
+    Exchange::new(rates, Timestamp::from_micros(0))
 }
 
 /// The pages that are asked for when each is answered so, and what they say together.
@@ -71,7 +89,8 @@ fn read_all(
     call: &Call,
     answer: impl Fn(&str) -> Value,
 ) -> (Vec<String>, Verdict) {
-    let mut search = search(definition, call).unwrap();
+    let endpoint = endpoint(call);
+    let mut search = search(definition, &endpoint, call).unwrap();
     let mut asked = Vec::new();
     while let Some(page) = search.next() {
         assert!(asked.len() < 1_000, "reads for ever: {page}");
@@ -135,17 +154,17 @@ fn the_search_by_our_tag_and_every_list_of_events_are_read() {
 #[test]
 fn a_call_that_the_vendor_can_not_be_asked_about_has_no_look_up() {
     let definition = stripe();
-    assert!(search(&definition, &call("/v1/refunds")).is_some());
-    assert!(search(&definition, &call("/v1/customers")).is_none());
+    assert!(can_search(&definition, &call("/v1/refunds")));
+    assert!(!can_search(&definition, &call("/v1/customers")));
     let mut read = call(CHARGES);
     read.request.method = Method::Get;
-    assert!(search(&definition, &read).is_none());
+    assert!(!can_search(&definition, &read));
     let mut without_key = call(CHARGES);
     without_key.request.idempotency_key = None;
-    assert!(search(&definition, &without_key).is_none());
+    assert!(!can_search(&definition, &without_key));
     let mut silent = stripe();
     silent.lookup = None;
-    assert!(search(&silent, &call(CHARGES)).is_none());
+    assert!(!can_search(&silent, &call(CHARGES)));
 }
 
 #[test]
@@ -283,7 +302,7 @@ fn a_vendor_without_a_list_of_events_can_not_prove_absence() {
 
 #[test]
 fn lists_of_events_that_can_not_be_asked_for_prove_no_absence() {
-    let end = STRIPE.find("[[priced]]").unwrap();
+    let end = STRIPE.find("# --- Objects").unwrap();
     let begin = STRIPE.find("[lookup.events]").unwrap();
     let without_list = STRIPE.replace(&STRIPE[begin..end], "");
     let unknown_blank = STRIPE.replace("&limit=100", "&limit={limit}");
@@ -311,26 +330,29 @@ fn an_object_that_is_there_without_a_readable_id_is_not_absent() {
 /// What this object means for a call of 5 dollars there.
 fn means(path: &str, object: &Value) -> Option<Found> {
     let (definition, call) = (stripe(), call(path));
-    search(&definition, &call).unwrap().found(&call, object)
+    let (endpoint, rates) = (endpoint(&call), Rates::none());
+    search(&definition, &endpoint, &call).unwrap().found(object, &exchange(&rates))
 }
 
 fn object(status: &str) -> Value {
     json!({
-        "id": "ch_1", "object": "charge", "amount": 400, "currency": "usd", "status": status,
+        "id": "ch_1", "object": "charge", "amount": 400, "captured": true, "amount_captured": 400,
+        "amount_received": 0, "currency": "usd", "status": status,
         "failure_code": "card_declined", "failure_message": "Your card was declined.",
     })
 }
 
 #[test]
 fn an_object_that_is_there_is_the_answer() {
-    for (path, status, moved) in [
-        (CHARGES, "succeeded", 400),
-        (CHARGES, "pending", 400),
-        ("/v1/payment_intents", "requires_payment_method", 400),
-        ("/v1/payment_intents", "canceled", 0),
-        ("/v1/refunds", "failed", 0),
+    for (path, status, moved, is_final) in [
+        (CHARGES, "succeeded", 400, true),
+        (CHARGES, "pending", 400, true),
+        ("/v1/payment_intents", "requires_payment_method", 400, false),
+        ("/v1/payment_intents", "canceled", 0, true),
+        ("/v1/refunds", "failed", 0, true),
     ] {
-        let answer = Found { moved: cents(moved), status: 200, answer: object(status) };
+        let effect = if is_final { Effect::Moved(cents(moved)) } else { Effect::Stands(cents(moved)) };
+        let answer = Found { effect, status: 200, answer: object(status) };
         assert_eq!(means(path, &object(status)), Some(answer), "{path} {status}");
     }
 }
@@ -344,7 +366,8 @@ fn a_declined_charge_reads_as_the_error_that_it_was() {
             "message": "Your card was declined.", kind: "ch_1",
         }})
     };
-    let declined = |answer| Found { moved: cents(0), status: 402, answer };
+    let declined =
+        |answer| Found { effect: Effect::Moved(MicroUsd::ZERO), status: 402, answer };
     assert_eq!(means(CHARGES, &failed), Some(declined(error("charge"))));
     failed["object"] = Value::Null;
     assert_eq!(means(CHARGES, &failed), Some(declined(error("object"))));
@@ -353,18 +376,16 @@ fn a_declined_charge_reads_as_the_error_that_it_was() {
 #[test]
 fn an_object_that_does_not_say_its_amount_settles_at_the_hold() {
     let mut silent = object("succeeded");
-    silent["amount"] = Value::Null;
+    silent["amount_captured"] = Value::Null;
     let found = means(CHARGES, &silent).unwrap();
-    assert_eq!(found.moved, cents(500));
+    assert_eq!(found.effect, Effect::Moved(cents(500)));
 }
 
 #[test]
-fn an_object_without_a_status_or_a_call_without_money_means_nothing() {
-    let mut silent = object("succeeded");
-    silent["status"] = Value::Null;
-    assert_eq!(means(CHARGES, &silent), None);
+fn a_call_without_money_means_nothing() {
     let (definition, mut denied) = (stripe(), call(CHARGES));
     denied.verdict = rows::Verdict::Replayed { of: denied.id };
-    let search = search(&definition, &denied).unwrap();
-    assert_eq!(search.found(&denied, &object("succeeded")), None);
+    let (endpoint, rates) = (endpoint(&denied), Rates::none());
+    let search = search(&definition, &endpoint, &denied).unwrap();
+    assert_eq!(search.found(&json!({ "id": "ch_1" }), &exchange(&rates)), None);
 }
