@@ -51,6 +51,11 @@ impl Params {
 
     /// Reads `application/x-www-form-urlencoded` text: a body or a query.
     pub fn from_form(text: &str) -> Result<Self, InvalidParams> {
+        Self::from_form_repeating(text, &[])
+    }
+
+    /// The same, where these names may be given several times.
+    pub fn from_form_repeating(text: &str, repeated: &[String]) -> Result<Self, InvalidParams> {
         if text.contains(';') {
             return Err(InvalidParams::Form);
         }
@@ -71,23 +76,38 @@ impl Params {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Ok((decode(name)?, decode(value)?))
         });
-        pairs.collect::<Result<Vec<_>, _>>().and_then(Self::checked)
+        pairs.collect::<Result<Vec<_>, _>>().and_then(|pairs| Self::checked(pairs, repeated))
     }
 
     /// Reads a JSON object. Nested members become `name[member]` and `name[0]`; numbers keep their
     /// text exactly; `null` and empty groups become the empty value, as the vendors' SDKs send them.
     pub fn from_json(text: &str) -> Result<Self, InvalidParams> {
-        let Node::Object(members) = node(text)? else {
-            return Err(InvalidParams::Json);
+        match node(text)? {
+            Node::Object(_) => Self::from_json_document(text),
+            Node::Array(_) | Node::Scalar(_) => Err(InvalidParams::Json),
+        }
+    }
+
+    /// Reads a JSON object or a list. The members of a list are named `0[member]`, `1[member]` …
+    pub fn from_json_document(text: &str) -> Result<Self, InvalidParams> {
+        let members: Vec<_> = match node(text)? {
+            Node::Object(members) => members,
+            Node::Array(items) => {
+                items.into_iter().enumerate().map(|(at, item)| (at.to_string(), item)).collect()
+            }
+            Node::Scalar(_) => return Err(InvalidParams::Json),
         };
         let mut pairs = Vec::new();
         for (name, value) in members {
             flatten(name, value.get(), MAX_DEPTH, &mut pairs)?;
         }
-        Self::checked(pairs)
+        Self::checked(pairs, &[])
     }
 
-    fn checked(mut pairs: Vec<(String, String)>) -> Result<Self, InvalidParams> {
+    fn checked(
+        mut pairs: Vec<(String, String)>,
+        repeated: &[String],
+    ) -> Result<Self, InvalidParams> {
         if pairs.len() > MAX_PARAMS {
             return Err(InvalidParams::TooMany);
         }
@@ -96,7 +116,8 @@ impl Params {
         let mut groups = HashSet::new();
         for (name, _) in &pairs {
             check_name(name)?;
-            if !values.insert(name.as_str()) && !name.ends_with("[]") {
+            let repeats = name.ends_with("[]") || repeated.contains(name);
+            if !values.insert(name.as_str()) && !repeats {
                 return Err(InvalidParams::Duplicate(name.clone()));
             }
             groups.extend(name.match_indices('[').filter_map(|(at, _)| name.get(..at)));
@@ -150,19 +171,30 @@ impl Params {
     /// or a repeated form of it.
     #[must_use]
     pub fn lookalike(&self, name: &str) -> Option<&str> {
-        let root = |given: &str| given.split('[').next().unwrap_or_default().to_owned();
-        let alike = |given: &str| given != name && root(given).eq_ignore_ascii_case(&root(name));
-        if name.contains('[') {
-            return None;
-        }
+        let (root, nested) = name.split_once('[').map_or((name, false), |(root, _)| (root, true));
+        let alike = |given: &str| {
+            let given_root = given.split('[').next().unwrap_or_default();
+            if nested {
+                // Its siblings are other parameters; another spelling of the group is not.
+                let within = given.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name));
+                let other_case = given_root != root && given_root.eq_ignore_ascii_case(root);
+                given != name && (within || other_case || given == root)
+            } else {
+                given != name && given_root.eq_ignore_ascii_case(root)
+            }
+        };
         self.0.iter().map(|(given, _)| given.as_str()).find(|given| alike(given))
     }
 
-    /// SHA-256 over method, path and parameters: equal for two requests that ask the same.
+    /// SHA-256 over method, path, parameters and what else tells two requests apart: equal for two
+    /// requests that ask the same.
     #[must_use]
-    pub fn fingerprint(&self, endpoint: &Endpoint) -> [u8; 32] {
+    pub fn fingerprint(&self, endpoint: &Endpoint, also: &[&str]) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(endpoint.to_string());
+        for text in also {
+            hash.update(format!("\0{} {text}", text.len()));
+        }
         for (name, value) in self.iter() {
             // Lengths keep `a=bc` and `ab=c` apart.
             hash.update(format!("\n{} {}\n{name}{value}", name.len(), value.len()));
@@ -417,7 +449,7 @@ mod tests {
             path: crate::path::CanonicalPath::parse(path).unwrap(),
         };
         let of =
-            |path: &str, form: &str| Params::from_form(form).unwrap().fingerprint(&endpoint(path));
+            |path: &str, form: &str| Params::from_form(form).unwrap().fingerprint(&endpoint(path), &[]);
         assert_eq!(of("/a", "b=1&a=2"), of("/a", "a=2&b=1"));
         let different = [
             of("/a", "a=bc"),
@@ -428,6 +460,37 @@ mod tests {
         ];
         let distinct: HashSet<_> = different.iter().collect();
         assert_eq!(distinct.len(), different.len());
+        let also = |also: &[&str]| Params::none().fingerprint(&endpoint("/a"), also);
+        assert_ne!(also(&["x"]), also(&[]));
+        assert_ne!(also(&["x", "y"]), also(&["xy"]));
+    }
+
+    #[test]
+    fn a_list_of_json_is_read_where_it_may_be_one() {
+        let list = r#"[{"to":["a","b"]},{"to":"c"}]"#;
+        assert_eq!(Params::from_json(list), Err(InvalidParams::Json));
+        let params = Params::from_json_document(list).unwrap();
+        assert_eq!(pairs(&params), [("0[to][0]", "a"), ("0[to][1]", "b"), ("1[to]", "c")]);
+        assert_eq!(Params::from_json_document("5"), Err(InvalidParams::Json));
+    }
+
+    #[test]
+    fn a_name_may_repeat_only_where_its_vendor_says_so() {
+        let repeated = ["MediaUrl".to_owned()];
+        let read = |form: &str| Params::from_form_repeating(form, &repeated);
+        let params = read("MediaUrl=b&Body=x&MediaUrl=a").unwrap();
+        assert_eq!(pairs(&params), [("Body", "x"), ("MediaUrl", "b"), ("MediaUrl", "a")]);
+        assert!(read("Body=x&Body=y").is_err());
+    }
+
+    #[test]
+    fn a_name_is_there_in_whatever_case_and_depth() {
+        let params = Params::from_form("Balance=5&cash_balance[settings][x]=1&balances=2").unwrap();
+        for (name, there) in
+            [("balance", true), ("cash_balance", true), ("cash", false), ("settings", false)]
+        {
+            assert_eq!(params.has_any(name), there, "{name}");
+        }
     }
 
     #[test]

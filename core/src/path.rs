@@ -48,13 +48,6 @@ impl CanonicalPath {
         &self.segments
     }
 
-    /// Whether its first segments are these.
-    pub fn begins_with<'a>(&self, segments: impl Iterator<Item = &'a str>) -> bool {
-        let mut own = self.segments.iter();
-        let mut segments = segments;
-        segments.all(|segment| own.next().is_some_and(|own| own == segment))
-    }
-
     /// The path with another segment behind this one, wherever this one stands.
     #[must_use]
     pub fn with_segment_after(mut self, before: &str, segment: &str) -> Self {

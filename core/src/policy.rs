@@ -304,6 +304,18 @@ pub enum IdempotencyFrom {
     Content,
 }
 
+/// What to do about an object that a decline leaves committed, such as a payment intent that can
+/// still be confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDecline {
+    /// It stays committed.
+    #[default]
+    Keep,
+    /// It is cancelled at once, and its money goes back.
+    Cancel,
+}
+
 /// What a vault key may do. Never changes once the key is issued.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -321,6 +333,12 @@ pub struct Policy {
     /// For a named parameter, the values that it may have. It must then be given.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub allowed_params: BTreeMap<String, BTreeSet<String>>,
+    /// The vendor's accounts that a header may name beside the secret's own.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allowed_accounts: BTreeSet<String>,
+    /// What to do about an object that a decline leaves committed.
+    #[serde(default)]
+    pub on_decline: OnDecline,
     /// What a call of an endpoint counts for whose price can't be known.
     #[serde(default, skip_serializing_if = "FixedHolds::is_empty")]
     pub fixed_holds: FixedHolds,
@@ -378,6 +396,8 @@ impl Policy {
             allowed_endpoints,
             per_call_usd_cap: None,
             allowed_params: BTreeMap::new(),
+            allowed_accounts: BTreeSet::new(),
+            on_decline: OnDecline::Keep,
             fixed_holds: FixedHolds(BTreeMap::new()),
             idempotency: IdempotencyFrom::Caller,
             require_idempotency_key: false,

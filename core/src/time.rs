@@ -28,6 +28,13 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// The instant that an RFC 3339 text names; `None` for any other text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let parsed: jiff::Timestamp = text.parse().ok()?;
+        Some(Self(parsed.as_microsecond()))
+    }
+
     /// This instant, later by `span`; the last representable one where it would overflow.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {

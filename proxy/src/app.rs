@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,8 @@ use keybrake_core::{
     budget::Corrupt,
     ids::{CallId, KeyId},
     ledger::{Command, Recovered, Reply, rows::VaultKey},
+    path::CanonicalPath,
+    rates::Rates,
     refusal::Refusal,
     token::{ApiToken, TokenHash, VaultToken},
     vendor::definition::Definition,
@@ -53,8 +55,10 @@ const LAST_USE_WITHIN: Duration = Duration::from_mins(1);
 pub struct Vendor {
     /// Its definition.
     pub definition: Definition,
-    /// Where it is reached.
-    pub base_url: String,
+    /// Where all of it is reached, where the operator says so.
+    pub own_address: Option<String>,
+    /// The account that the secret is for, where the vendor's paths name it.
+    pub account: Option<String>,
     /// Whether its objects are tagged.
     pub tags: bool,
     secret: Option<VendorSecret>,
@@ -72,6 +76,33 @@ impl Vendor {
     #[must_use]
     pub fn secret(&self) -> Option<&SecretString> {
         self.secret.as_ref().map(|secret| &secret.value)
+    }
+
+    /// Where a path is reached.
+    #[must_use]
+    pub fn address_of(&self, path: &str) -> &str {
+        self.own_address.as_deref().unwrap_or_else(|| self.definition.address_of(path))
+    }
+
+    /// The path with our account in the place where the vendor's paths name one.
+    ///
+    /// # Errors
+    /// [`Refusal::EndpointNotAllowed`] for another account.
+    pub fn own_account_in(&self, path: CanonicalPath) -> Result<CanonicalPath, Refusal> {
+        let Some((place, own)) = self.definition.account.as_ref().zip(self.account.as_deref())
+        else {
+            return Ok(path);
+        };
+        match path.segment_after(&place.after) {
+            Some(given) if place.placeholders.iter().any(|placeholder| placeholder == given) => {
+                Ok(path.with_segment_after(&place.after, own))
+            }
+            Some(given) if given != own => Err(Refusal::EndpointNotAllowed {
+                attempted: path.to_string(),
+                allowed: Vec::new(),
+            }),
+            Some(_) | None => Ok(path),
+        }
     }
 
     /// Whether these bytes contain the real secret.
@@ -135,6 +166,7 @@ pub struct App {
     pub answers_kept: Duration,
     /// How callers reach this proxy, where it is configured.
     pub public_url: Option<String>,
+    rates: RwLock<Arc<Rates>>,
     token_key: SecretBox<[u8; 32]>,
     api_key: SecretString,
     ids: Ids,
@@ -182,6 +214,7 @@ impl App {
             contention_wait: config.contention_wait,
             answers_kept: config.answers_kept,
             public_url: config.public_url,
+            rates: RwLock::new(Arc::new(config.rates)),
             token_key,
             api_key: config.api_key,
             ids: Ids::default(),
@@ -190,6 +223,12 @@ impl App {
             api_keys: quick_cache::sync::Cache::new(REMEMBERED_API_KEYS),
         };
         Ok((Arc::new(app), closed))
+    }
+
+    /// What foreign money is in dollars.
+    #[must_use]
+    pub fn rates(&self) -> Arc<Rates> {
+        Arc::clone(&self.rates.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A number for a new id.
@@ -322,10 +361,11 @@ fn vendors(
         });
         let headers = &config.definition.headers;
         let vendor = Vendor {
-            request_headers: header_names(&headers.request)?,
-            answer_headers: header_names(&headers.response)?,
+            request_headers: header_names(headers.request.iter().chain(&headers.account))?,
+            answer_headers: header_names(headers.response.iter())?,
             definition: config.definition,
-            base_url: config.base_url,
+            own_address: config.own_address,
+            account: config.account,
             tags: config.tags,
             secret,
         };
@@ -334,11 +374,13 @@ fn vendors(
     configs.into_iter().map(vendor).collect()
 }
 
-fn header_names(names: &[String]) -> anyhow::Result<Vec<HeaderName>> {
+fn header_names<'a>(
+    names: impl Iterator<Item = &'a String>,
+) -> anyhow::Result<Vec<HeaderName>> {
     let name = |name: &String| {
         HeaderName::try_from(name).with_context(|| format!("{name:?} is not a header's name"))
     };
-    names.iter().map(name).collect()
+    names.map(name).collect()
 }
 
 fn passing(

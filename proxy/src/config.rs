@@ -3,7 +3,7 @@
 //! Keys that are not given are made once in the data directory, readable by its owner alone.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -12,7 +12,13 @@ use std::{
 
 use anyhow::{Context, bail};
 use base64::Engine;
-use keybrake_core::vendor::{self, definition::Definition};
+use keybrake_core::{
+    currency::Currency,
+    money::MicroUsd,
+    rates::{Margin, Rate, Rates},
+    time::{Timestamp, parse_span},
+    vendor::{self, definition::Definition},
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -36,8 +42,12 @@ struct File {
     answers_kept_days: Option<u64>,
     #[serde(default)]
     limits: FileLimits,
+    /// Vendors of the operator's own, in files beside this one.
+    #[serde(default)]
+    vendor_files: Vec<PathBuf>,
     #[serde(default)]
     vendor: BTreeMap<String, FileVendor>,
+    rates: Option<FileRates>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -45,6 +55,21 @@ struct File {
 struct FileVendor {
     base_url: Option<String>,
     tags: Option<bool>,
+    account: Option<String>,
+    /// Prices that replace those of a rate card, by its name and how a number begins.
+    #[serde(default)]
+    cards: BTreeMap<String, BTreeMap<String, MicroUsd>>,
+}
+
+/// What foreign money is in dollars.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileRates {
+    /// The day of the rates, `YYYY-MM-DD`, or an instant.
+    as_of: String,
+    largest_age: Option<String>,
+    margin_percent: Option<String>,
+    usd_per_unit: BTreeMap<String, String>,
 }
 
 /// A vendor: its definition, where it is reached, and whether its objects are tagged.
@@ -52,12 +77,23 @@ struct FileVendor {
 pub struct VendorConfig {
     /// The definition.
     pub definition: Definition,
-    /// Where it is reached, without a final slash. The operator's own may be plain and private.
-    pub base_url: String,
+    /// Where all of it is reached, without a final slash, where the operator says so. It may be
+    /// plain and private.
+    pub own_address: Option<String>,
+    /// The account that the secret is for, where the vendor's paths name it.
+    pub account: Option<String>,
     /// Whether its objects carry our run and call.
     pub tags: bool,
     /// Its secret, where the environment gives one.
     pub secret: Option<SecretString>,
+}
+
+impl VendorConfig {
+    /// Where it is reached.
+    #[must_use]
+    pub fn base_url(&self) -> &str {
+        self.own_address.as_deref().unwrap_or_else(|| self.definition.base_url.get_ref())
+    }
 }
 
 /// The configuration, whole and checked.
@@ -81,6 +117,8 @@ pub struct Config {
     pub limits: Limits,
     /// The vendors by name.
     pub vendors: BTreeMap<String, VendorConfig>,
+    /// What foreign money is in dollars.
+    pub rates: Rates,
     /// The admin's API key.
     pub api_key: SecretString,
     /// Wraps all other keys.
@@ -102,7 +140,7 @@ pub fn environment(name: &str) -> Option<String> {
 impl Config {
     /// Reads the configuration. Makes the keys that are not given.
     pub fn load(variable: Variables<'_>) -> anyhow::Result<Self> {
-        let file = read_file(variable)?;
+        let (file, beside) = read_file(variable)?;
         let listen = match address(variable, "KEYBRAKE_LISTEN")?.or(file.listen) {
             Some(listen) => listen,
             None => DEFAULT_LISTEN.parse()?,
@@ -124,7 +162,8 @@ impl Config {
             ),
             answers_kept: Duration::from_secs(file.answers_kept_days.unwrap_or(30).max(1) * 86_400),
             limits: Limits::load(variable, file.limits)?,
-            vendors: vendors(variable, &file.vendor, vendor::built_in()?)?,
+            vendors: vendors(variable, &file.vendor, definitions(&file.vendor_files, &beside)?)?,
+            rates: rates(file.rates)?,
             api_key: api_key(variable, &data_dir)?,
             master_key,
             data_dir,
@@ -206,18 +245,68 @@ pub fn master_key(variable: Variables<'_>, data_dir: &Path) -> anyhow::Result<Se
     }
 }
 
-fn read_file(variable: Variables<'_>) -> anyhow::Result<File> {
+/// The configuration's file, and the directory that it is in.
+fn read_file(variable: Variables<'_>) -> anyhow::Result<(File, PathBuf)> {
     let given = variable("KEYBRAKE_CONFIG").map(PathBuf::from);
     let path = given.clone().unwrap_or_else(|| PathBuf::from("keybrake.toml"));
     match std::fs::read_to_string(&path) {
         Ok(text) => {
-            toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))
+            let file = toml::from_str(&text);
+            let file = file.with_context(|| format!("{} is not valid", path.display()))?;
+            Ok((file, path.parent().map(Path::to_owned).unwrap_or_default()))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && given.is_none() => {
-            Ok(File::default())
+            Ok((File::default(), PathBuf::new()))
         }
         Err(error) => Err(error).with_context(|| format!("{} can't be read", path.display())),
     }
+}
+
+/// The definitions that are built in, and the operator's own.
+fn definitions(files: &[PathBuf], beside: &Path) -> anyhow::Result<Vec<Definition>> {
+    let own = files.iter().map(|file| definition(&beside.join(file)));
+    let definitions = vendor::built_in()?.into_iter().map(Ok).chain(own);
+    let definitions: Vec<Definition> = definitions.collect::<anyhow::Result<_>>()?;
+    let mut names = BTreeSet::new();
+    match definitions.iter().find(|definition| !names.insert(definition.name().to_owned())) {
+        Some(twice) => bail!("the vendor {:?} is defined twice", twice.name()),
+        None => Ok(definitions),
+    }
+}
+
+/// Reads the definition of a vendor.
+pub fn definition(path: &Path) -> anyhow::Result<Definition> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{} can't be read", path.display()))?;
+    let definition = Definition::parse(&text).with_context(|| path.display().to_string())?;
+    check_paths(&definition)?;
+    Ok(definition)
+}
+
+fn rates(file: Option<FileRates>) -> anyhow::Result<Rates> {
+    let Some(file) = file else {
+        return Ok(Rates::none());
+    };
+    let midnight = format!("{}T00:00:00Z", file.as_of);
+    let as_of = Timestamp::parse(&file.as_of).or_else(|| Timestamp::parse(&midnight));
+    let as_of = as_of.context("rates.as_of is not a day such as 2026-11-20")?;
+    let largest_age = file.largest_age.as_deref().map(parse_span).transpose();
+    let largest_age = largest_age.context("rates.largest_age is not a span of time such as 7d")?;
+    let margin = Margin::parse(file.margin_percent.as_deref().unwrap_or("2"));
+    let rate = |(code, rate): (&String, &String)| {
+        let known = Currency::parse(code);
+        let known = known.with_context(|| format!("rates: {code:?} is not a currency"))?;
+        let rate = Rate::parse(rate).with_context(|| format!("rates: {code}"))?;
+        anyhow::Ok((known, rate))
+    };
+    let published: Vec<_> = file.usd_per_unit.iter().map(rate).collect::<Result<_, _>>()?;
+    let rates = Rates::new(
+        as_of,
+        largest_age.unwrap_or(Rates::USUAL_LARGEST_AGE),
+        margin.context("rates.margin_percent")?,
+        published,
+    );
+    rates.context("rates")
 }
 
 fn vendors(
@@ -226,23 +315,26 @@ fn vendors(
     definitions: Vec<Definition>,
 ) -> anyhow::Result<BTreeMap<String, VendorConfig>> {
     let mut vendors = BTreeMap::new();
-    for definition in definitions {
+    for mut definition in definitions {
         check_paths(&definition)?;
-        let file = files.get(&definition.name).cloned().unwrap_or_default();
-        let prefix = format!("KEYBRAKE_VENDOR_{}", definition.name.to_ascii_uppercase());
-        let own = variable(&format!("{prefix}_BASE_URL")).or(file.base_url);
-        let base_url =
-            own.unwrap_or_else(|| definition.base_url.clone()).trim_end_matches('/').to_owned();
-        let parsed: http::Uri = base_url
-            .parse()
-            .with_context(|| format!("the base_url of {} is not an address", definition.name))?;
-        if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.path() != "/" {
-            bail!("the base_url of {} is not http(s)://host[:port]", definition.name);
+        let name = definition.name().to_owned();
+        let file = files.get(&name).cloned().unwrap_or_default();
+        let prefix = format!("KEYBRAKE_VENDOR_{}", name.to_ascii_uppercase());
+        let own_address = variable(&format!("{prefix}_BASE_URL")).or(file.base_url);
+        let own_address = own_address.map(|own| own.trim_end_matches('/').to_owned());
+        if let Some(address) = &own_address {
+            check_address(&name, address)?;
         }
+        for (card, prices) in file.cards {
+            let known = definition.cards.iter_mut().find(|known| known.name == card);
+            let known = known.with_context(|| format!("{name} has no rate card {card:?}"))?;
+            known.prices = prices;
+        }
+        let account = variable(&format!("{prefix}_ACCOUNT")).or(file.account);
+        let account = account.filter(|_| definition.account.is_some());
         let secret = variable(&format!("{prefix}_SECRET")).map(SecretString::from);
         let tags = file.tags.unwrap_or(true);
-        vendors
-            .insert(definition.name.clone(), VendorConfig { definition, base_url, tags, secret });
+        vendors.insert(name, VendorConfig { definition, own_address, account, tags, secret });
     }
     match files.keys().find(|name| !vendors.contains_key(*name)) {
         Some(unknown) => {
@@ -252,13 +344,24 @@ fn vendors(
     }
 }
 
+fn check_address(vendor: &str, address: &str) -> anyhow::Result<()> {
+    let parsed: http::Uri = address
+        .parse()
+        .with_context(|| format!("the base_url of {vendor} is not an address"))?;
+    if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.path() != "/" {
+        bail!("the base_url of {vendor} is not http(s)://host[:port]");
+    }
+    Ok(())
+}
+
 /// A vendor whose paths begin like the admin API's would never be reached.
 fn check_paths(definition: &Definition) -> anyhow::Result<()> {
-    let firsts = std::iter::once(&definition.name).chain(&definition.own_prefixes);
-    match firsts.into_iter().find(|first| api::RESERVED.contains(&first.as_str())) {
+    let own = definition.own_prefixes.iter().map(String::as_str);
+    let mut firsts = std::iter::once(definition.name()).chain(own);
+    match firsts.find(|first| api::RESERVED.contains(first)) {
         Some(first) => bail!(
             "the vendor {:?} has paths under /{first}, which are Keybrake's own",
-            definition.name
+            definition.name()
         ),
         None => Ok(()),
     }
@@ -311,14 +414,15 @@ mod tests {
     fn nothing_given_is_a_working_configuration() {
         let config = load(&[]).unwrap();
         assert_eq!(config.listen.to_string(), DEFAULT_LISTEN);
-        assert_eq!(config.vendors["stripe"].base_url, "https://api.stripe.com");
+        assert_eq!(config.vendors["stripe"].own_address, None);
+        assert_eq!(config.vendors["stripe"].base_url(), "https://api.stripe.com");
         assert!(config.api_key.expose_secret().starts_with("kb_api_"));
     }
 
     #[test]
     fn an_operators_own_address_may_be_plain_and_private() {
         let config = load(&[("KEYBRAKE_VENDOR_STRIPE_BASE_URL", "http://127.0.0.1:9/")]).unwrap();
-        assert_eq!(config.vendors["stripe"].base_url, "http://127.0.0.1:9");
+        assert_eq!(config.vendors["stripe"].base_url(), "http://127.0.0.1:9");
     }
 
     #[test]
@@ -357,7 +461,7 @@ mod tests {
             assert!(check(definition.clone()).is_ok());
             for reserved in api::RESERVED {
                 let mut named = definition.clone();
-                named.name = reserved.to_owned();
+                *named.name.as_mut() = reserved.to_owned();
                 assert!(check(named).unwrap_err().to_string().contains(reserved));
                 let mut prefixed = definition.clone();
                 prefixed.own_prefixes.push(reserved.to_owned());

@@ -1,6 +1,7 @@
-//! The durable background task that finds out about calls in doubt.
+//! The durable background task that finds out about calls in doubt, and what calls cost whose
+//! vendor says so only later.
 //!
-//! What is in doubt stands in the ledger, so a restart forgets nothing but how often was looked.
+//! Which those are stands in the ledger, so a restart forgets nothing but how often was looked.
 //! It looks soon at first, then less and less often, and never sends a call again.
 
 use std::{
@@ -10,15 +11,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use keybrake_core::{
     access::Actor,
+    call::State,
     ids::CallId,
     ledger::{Command, Conclude, Finding, rows::Call},
     path::CanonicalPath,
     policy::Endpoint,
     time::Timestamp,
-    vendor::lookup::{Found, Search, Verdict},
+    vendor::{
+        amount::Exchange,
+        definition::Rule,
+        lookup::{Found, Search, Verdict},
+    },
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -28,13 +35,15 @@ use crate::{
     gate::{Gate, SEND_WITHIN},
     pipeline::StoredAnswer,
     upstream::read_whole,
-    vendor_request,
+    vendor_request::{self, Content},
 };
 
 /// How often the calls in doubt are gone through.
 const ROUND: Duration = Duration::from_secs(1);
 /// The first pause after a look-up that proved nothing; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// How many calls are looked up at once.
+const AT_ONCE: usize = 8;
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 /// The largest answer, in bytes.
@@ -68,74 +77,167 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 }
 
 async fn round(app: &App, turns: &mut HashMap<CallId, Turn>) {
-    let Ok(in_doubt) = app.read(crate::store::reader::Readers::in_doubt).await else {
+    let open = app.read(crate::store::reader::Readers::to_look_up).await;
+    let Ok(open) = open else {
         return;
     };
-    turns.retain(|call, _| in_doubt.iter().any(|doubted| doubted.id == *call));
-    for call in in_doubt {
-        let now = app.clock.now();
+    turns.retain(|call, _| open.iter().any(|open| open.id == *call));
+    let now = app.clock.now();
+    let is_due = |call: &Call| {
         let turn = turns.entry(call.id).or_insert(Turn { next: now, pause: FIRST_PAUSE });
-        if now >= turn.next {
-            look_up(app, &call).await;
-            turn.next = app.clock.now().after(turn.pause);
+        let due = now >= turn.next;
+        if due {
+            turn.next = now.after(turn.pause);
             turn.pause = (turn.pause * 2).min(LONGEST_PAUSE);
         }
-    }
+        due
+    };
+    let due: Vec<Call> = open.into_iter().filter(is_due).collect();
+    futures_util::stream::iter(&due)
+        .for_each_concurrent(AT_ONCE, |call| look_up(app, call))
+        .await;
 }
 
 /// Looks one call up, and tells the ledger what it means.
 async fn look_up(app: &App, call: &Call) {
-    let Some(vendor) = app.vendors.get(&call.request.vendor) else {
+    let found = match call.life().map(|life| life.state) {
+        Some(State::InDoubt) => find_out(app, call).await,
+        Some(State::Settled(_)) if call.awaits_bill => ask_for_bill(app, call).await,
+        Some(State::Settled(_) | State::Held | State::Released) | None => return,
+    };
+    let Some(conclude) = found else {
         return;
     };
-    let Ok(path) = CanonicalPath::parse(&call.request.path) else {
-        return;
-    };
-    let endpoint = Endpoint { method: call.request.method, path };
-    let looked_at = app.clock.now();
-    let rule = vendor.definition.rule(&endpoint);
-    let Some(mut search) = vendor.definition.search_for(rule, call, looked_at) else {
-        return;
-    };
-    let (finding, note, found) = match read_all(app, vendor, &mut search).await {
-        Some(Verdict::Found { id, path }) => {
-            let object = fetch(app, vendor, &path).await;
-            let Some(found) = object.and_then(|object| search.found(call, &object)) else {
-                return;
-            };
-            let note = format!("looked up: the vendor has {id}");
-            (Finding::moved(found.moved), note, Some((id, found)))
-        }
-        Some(Verdict::Absent) => {
-            let absent = Finding::Absent {
-                attempt: call.attempt,
-                looked_at,
-                absent_after: absent_after(app, vendor),
-                stands: None,
-            };
-            (absent, "looked up: the vendor has no such object".to_owned(), None)
-        }
-        Some(Verdict::Unclear { candidates }) => {
-            tracing::warn!(call = %call.id, candidates, "a look-up proved nothing");
-            return;
-        }
-        None => return,
-    };
-    let conclude = Conclude {
-        call: call.id,
-        finding,
-        status: found.as_ref().map(|(_, found)| found.status),
-        sealed: found.as_ref().map(|(_, found)| sealed(app, call, found)),
-        object_id: found.map(|(id, _)| id),
-        by: Actor::look_up(),
-        note,
-        awaits_bill: false,
-    };
+    let finding = conclude.finding;
     match app.decide(Command::Conclude(Box::new(conclude))).await {
         Ok(decided) => {
             tracing::info!(call = %call.id, ?finding, reply = ?decided.reply, "looked up");
         }
         Err(refusal) => tracing::warn!(call = %call.id, %refusal, "a look-up is not recorded"),
+    }
+}
+
+/// A call at its vendor.
+struct Subject<'a> {
+    vendor: &'a Vendor,
+    endpoint: Endpoint,
+    call: &'a Call,
+}
+
+impl<'a> Subject<'a> {
+    fn new(app: &'a App, call: &'a Call) -> Option<Self> {
+        let vendor = app.vendors.get(&call.request.vendor)?;
+        let path = CanonicalPath::parse(&call.request.path).ok()?;
+        Some(Self { vendor, endpoint: Endpoint { method: call.request.method, path }, call })
+    }
+
+    fn rule(&self) -> Rule<'_> {
+        self.vendor.definition.rule_of(&self.endpoint, self.call.object.is_some())
+    }
+
+    fn concludes(&self, finding: Finding, note: String) -> Conclude {
+        Conclude {
+            call: self.call.id,
+            finding,
+            object_id: None,
+            status: None,
+            by: Actor::look_up(),
+            note,
+            awaits_bill: false,
+            sealed: None,
+        }
+    }
+
+    /// Whether the time is over after which an operator has to find out.
+    fn gives_up(&self, app: &App) -> bool {
+        let after = self.vendor.definition.lookup.as_ref().map(|how| how.gives_up_after);
+        app.clock.now().since(self.call.at) > after.unwrap_or_default()
+    }
+}
+
+/// Finds out what became of a call in doubt. `None` where nothing is to be recorded.
+async fn find_out(app: &App, call: &Call) -> Option<Conclude> {
+    let subject = Subject::new(app, call)?;
+    let known = search(app, &subject).await;
+    if known.is_some() || call.note.is_some() || !subject.gives_up(app) {
+        return known;
+    }
+    let note = format!(
+        "not found out by {}: ask {} what became of it, and resolve it",
+        app.clock.now(),
+        call.request.vendor
+    );
+    Some(subject.concludes(Finding::NotFoundOut, note))
+}
+
+async fn search(app: &App, subject: &Subject<'_>) -> Option<Conclude> {
+    let (definition, call) = (&subject.vendor.definition, subject.call);
+    let looked_at = app.clock.now();
+    let rule = subject.rule();
+    let mut search = definition.search_for(rule, &subject.endpoint, call, looked_at)?;
+    let rates = app.rates();
+    let exchange = Exchange::new(&rates, looked_at);
+    match read_all(app, subject, &mut search).await? {
+        Verdict::Found { id, path } => {
+            let object = fetch(app, subject, &path).await?;
+            let found = search.found(&object, &exchange)?;
+            let note = format!("looked up: the vendor has {id}");
+            Some(Conclude {
+                status: Some(found.status),
+                sealed: Some(sealed(app, call, &found)),
+                object_id: Some(id),
+                awaits_bill: matches!(rule, Rule::Priced(priced) if priced.bill.is_some()),
+                ..subject.concludes(Finding::Found(found.effect), note)
+            })
+        }
+        Verdict::Absent => {
+            let stands = match search.object_path() {
+                Some(path) => Some(search.stands(&fetch(app, subject, &path).await?, &exchange)?),
+                None => None,
+            };
+            let absent = Finding::Absent {
+                attempt: call.attempt,
+                looked_at,
+                absent_after: absent_after(app, subject.vendor),
+                stands,
+            };
+            let note = match stands {
+                Some(stands) => format!(
+                    "looked up: no trace of it; the object that it is about stands for {stands} USD"
+                ),
+                None => "looked up: the vendor has no such object".to_owned(),
+            };
+            Some(subject.concludes(absent, note))
+        }
+        Verdict::Unclear { candidates } => {
+            tracing::warn!(call = %call.id, candidates, "a look-up proved nothing");
+            None
+        }
+    }
+}
+
+/// Asks for the final price of a call that is settled at its quote.
+async fn ask_for_bill(app: &App, call: &Call) -> Option<Conclude> {
+    let subject = Subject::new(app, call)?;
+    let (definition, rule) = (&subject.vendor.definition, subject.rule());
+    let path = definition.bill_of(rule, &subject.endpoint, call);
+    let object = match &path {
+        Some(path) => fetch(app, &subject, path).await,
+        None => None,
+    };
+    let rates = app.rates();
+    let exchange = Exchange::new(&rates, app.clock.now());
+    let billed = object.and_then(|object| definition.billed(rule, &object, &exchange));
+    match billed {
+        Some(price) => {
+            let note = format!("billed at {price} USD");
+            Some(subject.concludes(Finding::Billed(price), note))
+        }
+        None if path.is_none() || subject.gives_up(app) => {
+            let note = "the vendor does not say its price: it stays at what was held".to_owned();
+            Some(subject.concludes(Finding::NotBilled, note))
+        }
+        None => None,
     }
 }
 
@@ -152,24 +254,29 @@ fn sealed(app: &App, call: &Call, found: &Found) -> Vec<u8> {
     StoredAnswer::found(found.status, body).seal(&app.seal, call.id)
 }
 
-async fn read_all(app: &App, vendor: &Vendor, search: &mut Search<'_>) -> Option<Verdict> {
+async fn read_all(app: &App, subject: &Subject<'_>, search: &mut Search<'_>) -> Option<Verdict> {
     while let Some(page) = search.next() {
-        let body = fetch(app, vendor, &page).await?;
+        let body = fetch(app, subject, &page).await?;
         search.read(&body);
     }
     Some(search.verdict())
 }
 
 /// Reads one page or object. Nothing is concluded from an answer that is not a whole 200.
-async fn fetch(app: &App, vendor: &Vendor, path_and_query: &str) -> Option<Value> {
+async fn fetch(app: &App, subject: &Subject<'_>, path_and_query: &str) -> Option<Value> {
     let gate = Arc::new(Gate::new(Instant::now(), app.clock.clone()));
+    let mut headers = HeaderMap::new();
+    if let Some((name, account)) =
+        subject.call.request.account.as_deref().and_then(|account| account.split_once('='))
+    {
+        headers.insert(HeaderName::try_from(name).ok()?, HeaderValue::from_str(account).ok()?);
+    }
     let request = vendor_request::build(
-        vendor,
+        subject.vendor,
         &Method::GET,
         path_and_query,
-        &HeaderMap::new(),
-        None,
-        Bytes::new(),
+        &headers,
+        Content::None,
         gate,
     );
     let answer = app.upstream.send(request.ok()?, app.vendor_timeout).await.ok()?;
@@ -178,7 +285,7 @@ async fn fetch(app: &App, vendor: &Vendor, path_and_query: &str) -> Option<Value
         return None;
     }
     let body = read_whole(answer.into_body(), MAX_ANSWER, app.vendor_timeout).await.ok()?;
-    if vendor.leaks_into(&body) {
+    if subject.vendor.leaks_into(&body) {
         return None;
     }
     serde_json::from_slice(&body).ok()

@@ -13,6 +13,26 @@ use secrecy::ExposeSecret;
 
 use crate::{app::Vendor, gate::Gate, upstream::GatedBody};
 
+/// What a request carries.
+pub(crate) enum Content<'a> {
+    /// Nothing: it is a read.
+    None,
+    /// A form. An empty one is sent without a type.
+    Form {
+        /// It.
+        body: Bytes,
+        /// The idempotency key that goes along where the vendor knows such.
+        idempotency_key: Option<&'a str>,
+    },
+    /// JSON.
+    Json {
+        /// It.
+        body: Bytes,
+        /// The idempotency key that goes along where the vendor knows such.
+        idempotency_key: Option<&'a str>,
+    },
+}
+
 /// Builds a request that carries the vendor's secret, behind a gate.
 ///
 /// # Errors
@@ -22,23 +42,29 @@ pub(crate) fn build(
     method: &Method,
     path_and_query: &str,
     headers: &HeaderMap,
-    idempotency_key: Option<&str>,
-    body: Bytes,
+    content: Content<'_>,
     gate: Arc<Gate>,
 ) -> Result<Request<GatedBody>, Refusal> {
     let authorization = authorization(vendor).ok_or(Refusal::VendorRefusedSecret)?;
-    let has_form = !body.is_empty();
+    let (body, kind, idempotency_key) = match content {
+        Content::None => (Bytes::new(), "", None),
+        Content::Form { body, idempotency_key } => {
+            (body, "application/x-www-form-urlencoded", idempotency_key)
+        }
+        Content::Json { body, idempotency_key } => (body, "application/json", idempotency_key),
+    };
+    let has_body = !body.is_empty();
     let mut request = Request::builder()
         .method(method)
-        .uri(format!("{}{path_and_query}", vendor.base_url))
+        .uri(format!("{}{path_and_query}", vendor.address_of(path_and_query)))
         .body(GatedBody::new(body, gate))
         .map_err(|_| Refusal::PathNotCanonical)?;
     let sent = request.headers_mut();
     sent.extend(headers.clone());
     sent.insert(AUTHORIZATION, authorization);
     sent.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if has_form {
-        sent.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    if has_body {
+        sent.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     let header =
         vendor.definition.idempotency.as_ref().map(|idempotency| idempotency.header.as_str());
@@ -56,7 +82,9 @@ fn authorization(vendor: &Vendor) -> Option<HeaderValue> {
     let text = match vendor.definition.credential_to {
         CredentialPlace::Bearer => format!("Bearer {secret}"),
         CredentialPlace::BasicUser => basic(format!("{secret}:")),
-        CredentialPlace::BasicPassword => basic(format!(":{secret}")),
+        CredentialPlace::BasicPassword => {
+            basic(format!("{}:{secret}", vendor.account.as_deref().unwrap_or_default()))
+        }
     };
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);

@@ -99,7 +99,8 @@ pub struct Request {
     pub fingerprint: [u8; 32],
     /// Whose money it is about, such as `cus_…`.
     pub customer: Option<String>,
-    /// The vendor's account that it is for, where a header names another than the secret's own.
+    /// The header, in lower case, that names another account than the secret's own, with that
+    /// account: `stripe-account=acct_1`.
     pub account: Option<String>,
     /// What it is recognised by at a vendor that keeps no tag of ours.
     pub likeness: Option<Vec<u8>>,

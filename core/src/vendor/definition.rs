@@ -38,6 +38,9 @@ pub struct Definition {
     /// First path segments under which it takes JSON although it takes forms elsewhere.
     #[serde(default)]
     pub json_prefixes: Vec<String>,
+    /// Parameters that a form may give several times, each time with another value.
+    #[serde(default)]
+    pub repeated: Vec<String>,
     /// How amounts are written.
     #[serde(default)]
     pub amounts: Amounts,
@@ -535,14 +538,15 @@ impl Definition {
         self.name.get_ref()
     }
 
-    /// Where a path is; `None` where that is the vendor's one address.
+    /// Where a path is.
     #[must_use]
-    pub fn host_of(&self, path: &CanonicalPath) -> Option<&str> {
+    pub fn address_of(&self, path: &str) -> &str {
         let begins = |host: &&Host| {
-            let prefix = host.prefix.split('/').filter(|segment| !segment.is_empty());
-            path.begins_with(prefix)
+            let rest = path.strip_prefix(host.prefix.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
         };
-        self.hosts.iter().find(begins).map(|host| host.base_url.as_str())
+        let host = self.hosts.iter().find(begins);
+        host.map_or(self.base_url.get_ref(), |host| &host.base_url)
     }
 
     /// What it takes as the body of a write to this path.
@@ -608,6 +612,17 @@ impl Definition {
         known.map_or_else(|| self.find_rule(endpoint, |_| true), Rule::Priced)
     }
 
+    /// Whether a key's policy may say what these endpoints count for: where their price can't be
+    /// known, or is by the vendor's list.
+    #[must_use]
+    pub fn takes_fixed_hold(&self, pattern: &EndpointPattern) -> bool {
+        let unpriced = self.unpriced.iter().any(|unpriced| unpriced.endpoint.covers(pattern));
+        unpriced
+            || self.priced.iter().any(|priced| {
+                priced.takes_fixed_hold() && priced.endpoint.get_ref().covers(pattern)
+            })
+    }
+
     fn find_rule(&self, endpoint: &Endpoint, applies: impl Fn(&Priced) -> bool) -> Rule<'_> {
         let lists =
             |patterns: &[EndpointPattern]| patterns.iter().any(|pattern| pattern.matches(endpoint));
@@ -630,6 +645,15 @@ impl Definition {
         } else {
             Rule::Unlisted
         }
+    }
+}
+
+impl Priced {
+    /// Whether a key's policy may say what it counts for.
+    #[must_use]
+    pub fn takes_fixed_hold(&self) -> bool {
+        let may_be_unknown = !self.unpriced_when.is_empty() || self.times.is_some();
+        self.about.is_none() && (may_be_unknown || !self.units.is_empty())
     }
 }
 

@@ -177,10 +177,8 @@ pub(super) fn filter(query: ListQuery, reach: Reach) -> Result<CallFilter, Refus
 }
 
 fn instant(text: &str) -> Result<Timestamp, Refusal> {
-    let parsed: Result<jiff::Timestamp, _> = text.parse();
-    let at = parsed
-        .map_err(|_| invalid("since and until are instants, such as 2026-01-31T12:00:00Z"))?;
-    Ok(Timestamp::from_micros(at.as_microsecond()))
+    Timestamp::parse(text)
+        .ok_or_else(|| invalid("since and until are instants, such as 2026-01-31T12:00:00Z"))
 }
 
 fn call_id(text: &str) -> Result<CallId, Refusal> {

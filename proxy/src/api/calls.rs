@@ -44,6 +44,9 @@ pub(super) struct CallRow {
     /// What was asked for, in the currency's smallest unit.
     amount: Option<u64>,
     currency: Option<String>,
+    /// Dollars for one of the currency's own unit, with the margin, as it was counted; null for
+    /// dollars.
+    rate: Option<String>,
     /// What of the budget was spent or held after it.
     #[schema(value_type = Usd)]
     cap_usage_after_usd: MicroUsd,
@@ -118,6 +121,7 @@ impl From<&Call> for CallRow {
             overrun: life.is_some_and(keybrake_core::call::Life::is_overrun),
             amount: call.asked.as_ref().map(|asked| asked.amount),
             currency: call.asked.as_ref().map(|asked| asked.currency.clone()),
+            rate: call.asked.as_ref().and_then(|asked| asked.rate).map(|rate| rate.to_string()),
             cap_usage_after_usd: call.cap_usage_after,
             customer_scope: request.customer.clone(),
             attempts: call.attempt,

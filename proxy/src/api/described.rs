@@ -80,6 +80,14 @@ pub(super) enum IdempotencyFrom {
     Content,
 }
 
+/// What to do about an object that a decline leaves committed.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum OnDecline {
+    Keep,
+    Cancel,
+}
+
 /// What an API key is for. Everything; issuing, refreshing and revoking; spending as a vault key
 /// that it names; reading.
 #[derive(ToSchema)]

@@ -18,7 +18,7 @@ use keybrake_core::{
     ledger::{Command, Issue, Issued, Refresh, Reply, rows::IssueBinding},
     money::MicroUsd,
     policy::{
-        EndpointPattern, FixedHolds, IdempotencyFrom, MAX_ENDPOINTS, Policy, RunLabel, Scope,
+        EndpointPattern, FixedHolds, IdempotencyFrom, OnDecline, MAX_ENDPOINTS, Policy, RunLabel, Scope,
     },
     refusal::Refusal,
     time::parse_span,
@@ -84,6 +84,14 @@ struct IssueRequest {
     /// For a parameter, the values that it may have. It must then be given.
     #[serde(default)]
     allowed_params: BTreeMap<String, BTreeSet<String>>,
+    /// The vendor's accounts that a header such as `Stripe-Account` may name. None by default.
+    #[serde(default)]
+    allowed_accounts: BTreeSet<String>,
+    /// `cancel` takes back what a decline leaves committed, such as a payment intent that could
+    /// still be confirmed.
+    #[schema(value_type = described::OnDecline)]
+    #[serde(default)]
+    on_decline: OnDecline,
     /// By endpoint, what a call counts for whose price can't be known.
     #[schema(value_type = BTreeMap<String, Dollars>)]
     #[serde(default)]
@@ -263,8 +271,7 @@ fn spending(app: &App, request: &IssueRequest) -> Result<(Policy, Caps), Refusal
         let given = request.fixed_holds.get(pattern).map(Box::as_ref);
         let hold = amount(&name, given)?.filter(|hold| *hold > MicroUsd::ZERO);
         let hold = hold.ok_or_else(|| invalid(format!("{name} is more than nothing")))?;
-        let mut unpriced = known.definition.unpriced.iter();
-        if unpriced.any(|unpriced| unpriced.endpoint.covers(pattern)) {
+        if known.definition.takes_fixed_hold(pattern) {
             return Ok((pattern.clone(), hold));
         }
         Err(invalid(format!(
@@ -281,6 +288,8 @@ fn spending(app: &App, request: &IssueRequest) -> Result<(Policy, Caps), Refusal
     let policy = Policy {
         per_call_usd_cap: amount("per_call_usd_cap", request.per_call_usd_cap.as_deref())?,
         allowed_params: request.allowed_params.clone(),
+        allowed_accounts: request.allowed_accounts.clone(),
+        on_decline: request.on_decline,
         fixed_holds: request
             .fixed_holds
             .keys()
@@ -302,6 +311,7 @@ fn auditing(request: &IssueRequest) -> Result<(Policy, Caps), Refusal> {
         || request.per_call_usd_cap.is_some()
         || request.max_calls.is_some()
         || !request.allowed_params.is_empty()
+        || !request.allowed_accounts.is_empty()
         || !request.fixed_holds.is_empty();
     if spends {
         return Err(invalid(

@@ -16,7 +16,7 @@ use keybrake_core::{
         rows::{Rows, VaultKey},
     },
     money::MicroUsd,
-    policy::{EndpointPattern, FixedHolds, IdempotencyFrom, Scope},
+    policy::{EndpointPattern, FixedHolds, IdempotencyFrom, OnDecline, Scope},
     refusal::Refusal,
     time::Timestamp,
 };
@@ -50,6 +50,10 @@ pub struct KeyView {
     allowed_endpoints: Vec<EndpointPattern>,
     /// For a parameter, the values that it may have. It must then be given.
     allowed_params: BTreeMap<String, BTreeSet<String>>,
+    /// The vendor's accounts that a header may name.
+    allowed_accounts: BTreeSet<String>,
+    #[schema(value_type = described::OnDecline)]
+    on_decline: OnDecline,
     /// By endpoint, what a call counts for whose price can't be known.
     #[schema(value_type = BTreeMap<String, Usd>)]
     fixed_holds: FixedHolds,
@@ -117,6 +121,8 @@ impl KeyView {
             vendor: Some(policy.vendor.clone()).filter(|vendor| !vendor.is_empty()),
             allowed_endpoints: policy.allowed_endpoints.clone(),
             allowed_params: policy.allowed_params.clone(),
+            allowed_accounts: policy.allowed_accounts.clone(),
+            on_decline: policy.on_decline,
             fixed_holds: policy.fixed_holds.clone(),
             idempotency: policy.idempotency,
             require_idempotency_key: policy.require_idempotency_key,

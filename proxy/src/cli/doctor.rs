@@ -52,7 +52,7 @@ pub(super) async fn run(as_json: bool) -> anyhow::Result<()> {
             let answered = reach(vendor).await;
             dates.extend(answered.as_ref().ok().and_then(|(_, date)| *date));
             let found =
-                answered.map(|(status, _)| format!("{} answers ({status})", vendor.base_url));
+                answered.map(|(status, _)| format!("{} answers ({status})", vendor.base_url()));
             checks.push(Check { what: format!("way to {name}"), found });
         }
         checks.push(Check { what: "clock".to_owned(), found: clock(&dates) });
@@ -124,10 +124,10 @@ fn secret(config: &Config, name: &str, vendor: &VendorConfig) -> anyhow::Result<
 /// The vendor's status and time, asked without the secret.
 async fn reach(vendor: &VendorConfig) -> anyhow::Result<(u16, Option<jiff::Timestamp>)> {
     let request =
-        Request::builder().uri(format!("{}/", vendor.base_url)).body(Full::new(Bytes::new()))?;
+        Request::builder().uri(format!("{}/", vendor.base_url())).body(Full::new(Bytes::new()))?;
     let (parts, _) =
         client::exchange(request, Duration::from_secs(10)).await.with_context(|| {
-            format!("{} does not answer: check network, proxy and TLS", vendor.base_url)
+            format!("{} does not answer: check network, proxy and TLS", vendor.base_url())
         })?;
     let date = parts.headers.get(DATE).and_then(|date| date.to_str().ok());
     let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());

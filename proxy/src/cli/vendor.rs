@@ -85,7 +85,7 @@ fn list(config: &Config, store: &SqliteStore, as_json: bool) -> anyhow::Result<(
             (None, Some((.., at))) => ("stored", Some(at.to_string())),
             (None, None) => ("missing", None),
         };
-        json!({ "vendor": name, "base_url": vendor.base_url, "secret": secret, "set_at": set_at })
+        json!({ "vendor": name, "base_url": vendor.base_url(), "secret": secret, "set_at": set_at })
     });
     let rows: Vec<_> = rows.collect();
     print(&table::show(&rows, &["vendor", "base_url", "secret", "set_at"], as_json));

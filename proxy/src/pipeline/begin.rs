@@ -6,9 +6,11 @@ use axum::body::Body;
 use http::Response;
 use keybrake_core::{
     ids::CallId,
-    ledger::{Begin, Begun, Command, Contention, HeldCall, Reply, rows::Request},
+    ledger::{
+        Begin, Begun, Command, Contention, HeldCall, Reply,
+        rows::{Request, VaultKey},
+    },
     refusal::Refusal,
-    time::Timestamp,
 };
 use std::time::Duration;
 
@@ -39,8 +41,8 @@ pub(super) struct Held {
     pub(super) call: HeldCall,
     pub(super) target: Target,
     pub(super) request: Request,
+    pub(super) key: Arc<VaultKey>,
     pub(super) gate: Arc<Gate>,
-    pub(super) expires_at: Timestamp,
 }
 
 /// Has the ledger decide. Where only holds stand in the way, waits for them, within bounds.
@@ -63,7 +65,8 @@ pub(super) async fn begin(app: &App, quoted: Quoted, call: CallId, ticket: &Tick
         Ok(decided) => decided,
         Err(refusal) => return Decision::Answered(answer::refuse(&refusal, Some(call))),
     };
-    let ours = |call, remaining| Ours { call, remaining, expires_at: key.expires_at };
+    let expires_at = key.expires_at;
+    let ours = |call, remaining| Ours { call, remaining, expires_at };
     match (begun, target) {
         (Begun::Held(held), Ok(target)) => {
             let gate = Arc::new(Gate::new(before_commit, app.clock.clone()));
@@ -73,7 +76,7 @@ pub(super) async fn begin(app: &App, quoted: Quoted, call: CallId, ticket: &Tick
                 target,
                 request,
                 gate,
-                expires_at: key.expires_at,
+                key,
             }))
         }
         (Begun::Replay { call, of, object_id, remaining }, Ok(target)) => Decision::Answered(

@@ -11,26 +11,40 @@ use axum::body::Body;
 use http::{HeaderMap, Response};
 use keybrake_core::{
     call::Evidence,
-    ledger::{self, Command},
+    ledger::{self, Command, Quote, rows::Request},
+    params::Params,
+    path::CanonicalPath,
+    policy::{Endpoint, Method, OnDecline},
     refusal::Refusal,
-    vendor::outcome::{Answer, Outcome},
+    vendor::{
+        amount::Exchange,
+        definition::Rule,
+        outcome::{Answer, Outcome, Quoted},
+    },
 };
 use tokio::sync::oneshot;
 
 use super::{
     answer::{self, Ours, StoredAnswer},
     begin::Held,
-    forward::{Exchange, VendorAnswer},
+    forward::{self, VendorAnswer},
+    permit::Target,
+    quote,
 };
 use crate::{app::App, upstream::NoAnswer};
 
 /// The longest pause before a record is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Records what came back for a call and answers its caller.
-pub(super) async fn finish(app: &App, exchange: Exchange, sender: oneshot::Sender<Response<Body>>) {
-    let Exchange { held, answer } = exchange;
-    let outcome = outcome(&held, &answer);
+/// Records what came back for a call and answers its caller. Returns the call that takes back what
+/// a decline left committed, where its key's policy asks for that.
+pub(super) async fn finish(
+    app: &App,
+    exchange: forward::Exchange,
+    sender: oneshot::Sender<Response<Body>>,
+) -> Option<quote::Quoted> {
+    let forward::Exchange { held, answer } = exchange;
+    let outcome = outcome(app, &held, &answer);
     let record = record(app, &held, &answer, &outcome);
     tracing::info!(call = %held.call.call, attempt = held.call.attempt, status = record.answer.status, evidence = ?outcome.evidence, "answered");
     let deduplicates = held.target.vendor.definition.idempotency.is_some();
@@ -44,6 +58,7 @@ pub(super) async fn finish(app: &App, exchange: Exchange, sender: oneshot::Sende
         commit(app, record, queued).await;
         sender.send(reply).ok();
     }
+    cancel_after(held, &outcome)
 }
 
 type Queued = Result<
@@ -66,7 +81,7 @@ async fn commit(app: &App, record: ledger::Finish, queued: Queued) {
     }
 }
 
-fn outcome(held: &Held, answer: &VendorAnswer) -> Outcome {
+fn outcome(app: &App, held: &Held, answer: &VendorAnswer) -> Outcome {
     let target = &held.target;
     let answer = match answer {
         VendorAnswer::None(NoAnswer::NotSent) => Answer::NotSent,
@@ -76,12 +91,10 @@ fn outcome(held: &Held, answer: &VendorAnswer) -> Outcome {
         }
         VendorAnswer::Whole { status, body, .. } => Answer::Whole { status: *status, body },
     };
-    target.vendor.definition.outcome(
-        target.rule(),
-        target.endpoint.method.is_read(),
-        held.call.hold,
-        answer,
-    )
+    let rates = app.rates();
+    let quoted = Quoted::of(&held.call, Exchange::new(&rates, app.clock.now()));
+    let is_read = target.endpoint.method.is_read();
+    target.vendor.definition.outcome(target.rule(), is_read, &quoted, answer)
 }
 
 fn record(app: &App, held: &Held, answer: &VendorAnswer, outcome: &Outcome) -> ledger::Finish {
@@ -110,7 +123,8 @@ fn record(app: &App, held: &Held, answer: &VendorAnswer, outcome: &Outcome) -> l
         call: held.call.call,
         attempt: held.call.attempt,
         evidence: outcome.evidence,
-        awaits_bill: false,
+        awaits_bill: matches!(held.target.rule(), Rule::Priced(priced) if priced.bill.is_some())
+            && outcome.object_id.is_some(),
         sent_at: held.gate.sent_at(),
         answer: ledger::rows::VendorAnswer {
             status,
@@ -121,10 +135,39 @@ fn record(app: &App, held: &Held, answer: &VendorAnswer, outcome: &Outcome) -> l
     }
 }
 
+/// The call that cancels what a decline left committed, where the key's policy asks for that.
+fn cancel_after(held: Box<Held>, outcome: &Outcome) -> Option<quote::Quoted> {
+    let Held { call, target, request, key, .. } = *held;
+    let Rule::Priced(priced) = target.rule() else {
+        return None;
+    };
+    let template = priced.cancel.as_deref()?;
+    if !outcome.declined || key.policy.on_decline != OnDecline::Cancel {
+        return None;
+    }
+    let id = outcome.object_id.clone()?;
+    let path = CanonicalPath::parse(&template.replace("{id}", &id)).ok()?;
+    let endpoint = Endpoint { method: Method::Post, path };
+    let params = Params::none();
+    let request = Request {
+        path: endpoint.path.to_string(),
+        context: Some(format!("cancels what the decline of {} left", call.call)),
+        idempotency_key: Some(format!("kb-cancel-{}-{}", call.call, call.attempt)),
+        fingerprint: params.fingerprint(&endpoint, &[]),
+        likeness: None,
+        ..request
+    };
+    let quote = Ok(Quote { object: Some(id), ..Quote::nothing() });
+    let headers = target.headers.clone();
+    let vendor = target.vendor;
+    let target = Target { vendor, endpoint, params, json: None, query: None, headers };
+    Some(quote::Quoted { key, request, target: Ok(target), quote })
+}
+
 fn reply(held: &Held, answer: VendorAnswer, outcome: &Outcome) -> Response<Body> {
     let vendor = &held.target.vendor;
     let ours =
-        Ours { call: held.call.call, remaining: held.call.remaining, expires_at: held.expires_at };
+        Ours { call: held.call.call, remaining: held.call.remaining, expires_at: held.key.expires_at };
     let is_read = held.target.endpoint.method.is_read();
     let retry_helps = vendor.definition.idempotency.is_some();
     // A retry that was refused says nothing about the attempt before it.

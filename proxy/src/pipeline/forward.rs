@@ -5,13 +5,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use hyper::body::Incoming;
-use keybrake_core::{params::Params, vendor::definition::Tags};
+use keybrake_core::{money::MicroUsd, params::Params, vendor::definition::Tags};
 
 use super::{begin::Held, permit::Target};
 use crate::{
     app::App,
     upstream::{NoAnswer, read_whole},
-    vendor_request,
+    vendor_request::{self, Content},
 };
 
 /// The largest answer to a write, in bytes.
@@ -40,7 +40,11 @@ impl Target {
     /// Whether our tags go into the vendor's object.
     pub(super) fn is_tagged(&self) -> bool {
         let priced = matches!(self.rule(), keybrake_core::vendor::definition::Rule::Priced(_));
-        priced && self.vendor.tags && self.vendor.definition.tags.is_some()
+        priced
+            && !self.endpoint.method.is_read()
+            && self.json.is_none()
+            && self.vendor.tags
+            && self.vendor.definition.tags.is_some()
     }
 }
 
@@ -57,17 +61,21 @@ pub(super) async fn forward(app: &App, held: Box<Held>) -> Exchange {
 async fn exchange(app: &App, held: &Held) -> VendorAnswer {
     let target = &held.target;
     let is_read = target.endpoint.method.is_read();
-    let (path, body) = if is_read {
+    let key = held.request.idempotency_key.as_deref();
+    let (path, content) = if is_read {
         let query = target.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-        (format!("{}{query}", target.endpoint.path), Bytes::new())
+        (format!("{}{query}", target.endpoint.path), Content::None)
     } else {
-        (target.endpoint.path.to_string(), Bytes::from(tagged(held).to_form()))
+        let content = match target.json.clone() {
+            Some(body) => Content::Json { body, idempotency_key: key },
+            None => Content::Form { body: tagged(held).to_form().into(), idempotency_key: key },
+        };
+        (target.endpoint.path.to_string(), content)
     };
     let method = Method::from_bytes(target.endpoint.method.as_str().as_bytes()).unwrap_or_default();
-    let key = held.request.idempotency_key.as_deref();
     let gate = std::sync::Arc::clone(&held.gate);
     let Ok(request) =
-        vendor_request::build(&target.vendor, &method, &path, &target.headers, key, body, gate)
+        vendor_request::build(&target.vendor, &method, &path, &target.headers, content, gate)
     else {
         return VendorAnswer::None(NoAnswer::NotSent);
     };
@@ -78,7 +86,7 @@ async fn exchange(app: &App, held: &Held) -> VendorAnswer {
     };
     let (parts, body) = answer.into_parts();
     let (status, headers) = (parts.status.as_u16(), target.vendor.passing_answer(&parts.headers));
-    if is_read {
+    if is_read && held.call.at_most == MicroUsd::ZERO {
         return VendorAnswer::Streamed { status, headers, body };
     }
     let left = app.vendor_timeout.saturating_sub(sent.elapsed());

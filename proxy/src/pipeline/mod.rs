@@ -63,7 +63,22 @@ async fn make_call(
         Decision::Held(held) => {
             let exchange = forward::forward(&app, held).await;
             drop(ticket);
-            finish::finish(&app, exchange, sender).await;
+            if let Some(cancel) = finish::finish(&app, exchange, sender).await {
+                cancel_declined(&app, cancel).await;
+            }
         }
+    }
+}
+
+/// Makes the call that takes back what a decline left committed. It is a call like any other, with
+/// a hold and an audit row; what comes of it is nobody's answer.
+async fn cancel_declined(app: &App, cancel: quote::Quoted) {
+    let call = app.new_call();
+    let ticket = app.in_flight.enter(call);
+    if let Decision::Held(held) = begin::begin(app, cancel, call, &ticket).await {
+        let exchange = forward::forward(app, held).await;
+        drop(ticket);
+        let (unheard, _) = oneshot::channel();
+        finish::finish(app, exchange, unheard).await;
     }
 }

@@ -19,7 +19,7 @@ use keybrake_core::{
     path::CanonicalPath,
     policy::{Endpoint, IdempotencyFrom, Method, Scope},
     refusal::Refusal,
-    vendor::definition::{Definition, Rule},
+    vendor::definition::{Definition, Encoding, Rule},
 };
 use sha2::{Digest, Sha256};
 
@@ -48,6 +48,8 @@ pub(super) struct Target {
     pub(super) vendor: Arc<Vendor>,
     pub(super) endpoint: Endpoint,
     pub(super) params: Params,
+    /// The body of a write to a vendor that takes JSON, as the caller gave it.
+    pub(super) json: Option<Bytes>,
     /// The query of a read.
     pub(super) query: Option<String>,
     pub(super) headers: HeaderMap,
@@ -55,7 +57,7 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn rule(&self) -> Rule<'_> {
-        self.vendor.definition.rule(&self.endpoint)
+        self.vendor.definition.rule(&self.endpoint, &self.params)
     }
 }
 
@@ -71,6 +73,8 @@ pub(super) async fn permit(app: &App, caller: Caller, head: Parts, body: Body) -
         idempotency_key: None,
         fingerprint: [0; 32],
         customer: None,
+        account: None,
+        likeness: None,
     };
     let target = read(app, &key, &mut request, head, body).await;
     Permit { key, request, target }
@@ -94,13 +98,16 @@ async fn read(
         });
     }
     let (vendor, path) = route(app, path, key)?;
-    let endpoint = Endpoint { method, path };
+    let endpoint = Endpoint { method, path: vendor.own_account_in(path)? };
     request.path = endpoint.path.to_string();
     let body = read_body(&head, body, app.limits.body).await?;
-    let mut params = read_params(&head, &endpoint, &body)?;
     let definition = &vendor.definition;
-    let own_key = lifted_key(definition, &head.headers, &mut params)?;
-    request.fingerprint = params.fingerprint(&endpoint);
+    let (mut params, json) = read_params(definition, &head, &endpoint, &body)?;
+    let own_key = lifted_key(definition, &head.headers, &mut params, json.is_some())?;
+    request.account = account(definition, key, &head.headers)?;
+    let canonical = json.as_deref().map(canonical_json).transpose()?;
+    let also: Vec<&str> = canonical.as_deref().into_iter().chain(request.account.as_deref()).collect();
+    request.fingerprint = params.fingerprint(&endpoint, &also);
     if !method.is_read() {
         request.idempotency_key = match key.policy.idempotency {
             IdempotencyFrom::Caller => own_key,
@@ -110,15 +117,17 @@ async fn read(
             return Err(Refusal::IdempotencyKeyRequired);
         }
     }
-    if let Rule::Priced(priced) = definition.rule(&endpoint) {
+    let rule = definition.rule(&endpoint, &params);
+    if let Rule::Priced(priced) = rule {
         request.customer =
             priced.customer.as_deref().and_then(|name| params.get(name)).map(str::to_owned);
+        request.likeness = definition.likeness(rule, &params);
     }
     refuse_headers(definition, &head.headers)?;
     definition.permit(&key.policy, &endpoint, &params)?;
     let query = head.uri.query().filter(|query| !query.is_empty()).map(str::to_owned);
     let headers = vendor.passing_request(&head.headers);
-    Ok(Target { vendor, endpoint, params, query, headers })
+    Ok(Target { vendor, endpoint, params, json, query, headers })
 }
 
 fn invalid(why: impl Into<String>) -> Refusal {
@@ -177,7 +186,7 @@ fn route(
         return Ok((Arc::clone(own), path));
     }
     match path.split_first() {
-        Some((name, rest)) if name == own.definition.name => Ok((Arc::clone(own), rest)),
+        Some((name, rest)) if name == own.definition.name() => Ok((Arc::clone(own), rest)),
         _ if app.vendors.contains_key(first) => Err(Refusal::EndpointNotAllowed {
             attempted: format!("vendor {first}"),
             allowed: key.policy.allowed_endpoints.iter().map(ToString::to_string).collect(),
@@ -207,13 +216,20 @@ async fn read_body(head: &Parts, body: Body, within: Duration) -> Result<Bytes, 
     }
 }
 
-fn read_params(head: &Parts, endpoint: &Endpoint, body: &[u8]) -> Result<Params, Refusal> {
+/// The parameters, and the body as it is where the vendor takes JSON.
+fn read_params(
+    definition: &Definition,
+    head: &Parts,
+    endpoint: &Endpoint,
+    body: &Bytes,
+) -> Result<(Params, Option<Bytes>), Refusal> {
     let query = head.uri.query().unwrap_or_default();
     if endpoint.method.is_read() {
         if !body.is_empty() {
             return Err(invalid("a read has no body"));
         }
-        return Params::from_form(query).map_err(bad_params);
+        let params = Params::from_form_repeating(query, &definition.repeated);
+        return Ok((params.map_err(bad_params)?, None));
     }
     if !query.is_empty() {
         return Err(invalid("the parameters of a write belong in its body, not in the query"));
@@ -226,13 +242,55 @@ fn read_params(head: &Parts, endpoint: &Endpoint, body: &[u8]) -> Result<Params,
         (Some(_), Some(_)) => return Err(invalid("the body's type is given more than once")),
     };
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let unsupported = |why: &str| Err(Refusal::UnsupportedBody { why: why.to_owned() });
+    let takes_json = definition.encoding_of(&endpoint.path) == Encoding::Json;
     match kind.as_str() {
-        "application/x-www-form-urlencoded" => Params::from_form(text).map_err(bad_params),
-        "application/json" if text.is_empty() => Ok(Params::none()),
-        "application/json" => Params::from_json(text).map_err(bad_params),
-        _ => Err(Refusal::UnsupportedBody {
-            why: "the body is neither a form nor JSON: send one of them".to_owned(),
-        }),
+        _ if text.is_empty() => Ok((Params::none(), None)),
+        "application/json" if takes_json => {
+            let params = Params::from_json_document(text).map_err(bad_params)?;
+            Ok((params, Some(body.clone())))
+        }
+        "application/x-www-form-urlencoded" if takes_json => {
+            unsupported("this vendor takes JSON: send Content-Type: application/json")
+        }
+        "application/x-www-form-urlencoded" => {
+            let params = Params::from_form_repeating(text, &definition.repeated);
+            Ok((params.map_err(bad_params)?, None))
+        }
+        "application/json" => Ok((Params::from_json(text).map_err(bad_params)?, None)),
+        _ => unsupported("the body is neither a form nor JSON: send one of them"),
+    }
+}
+
+/// One text for all spellings of a JSON document: members sorted, no spaces. Unlike the flattened
+/// parameters it tells `1` from `"1"`.
+fn canonical_json(body: &[u8]) -> Result<String, Refusal> {
+    let document: serde_json::Value =
+        serde_json::from_slice(body).map_err(|_| bad_params(InvalidParams::Json))?;
+    Ok(document.to_string())
+}
+
+/// The account that a header names. Another account is other money, so a policy has to name it.
+fn account(
+    definition: &Definition,
+    key: &VaultKey,
+    headers: &HeaderMap,
+) -> Result<Option<String>, Refusal> {
+    let names = &definition.headers.account;
+    let mut given = names.iter().flat_map(|name| {
+        headers.get_all(name.as_str()).iter().map(move |value| (name, value))
+    });
+    match (given.next(), given.next()) {
+        (None, _) => Ok(None),
+        (Some((name, value)), None) => {
+            let account = value.to_str().unwrap_or_default();
+            if key.policy.allowed_accounts.contains(account) {
+                Ok(Some(format!("{name}={account}")))
+            } else {
+                Err(Refusal::ParameterNotAllowed { name: name.clone() })
+            }
+        }
+        (Some(_), Some((name, _))) => Err(Refusal::ParameterNotAllowed { name: name.clone() }),
     }
 }
 
@@ -252,6 +310,7 @@ fn lifted_key(
     definition: &Definition,
     headers: &HeaderMap,
     params: &mut Params,
+    is_json: bool,
 ) -> Result<Option<String>, Refusal> {
     let idempotency = definition.idempotency.as_ref();
     let name = idempotency.map_or("idempotency-key", |idempotency| idempotency.header.as_str());
@@ -261,7 +320,10 @@ fn lifted_key(
         (Some(value), None) => Some(value.to_str().map_err(|_| bad_key(definition))?.to_owned()),
         (Some(_), Some(_)) => return Err(invalid("more than one idempotency key is given")),
     };
-    let parameter = idempotency.and_then(|idempotency| idempotency.parameter.as_deref());
+    // A JSON body goes on as it is, so that nothing is taken out of it.
+    let parameter = idempotency
+        .and_then(|idempotency| idempotency.parameter.as_deref())
+        .filter(|_| !is_json);
     let from_params = parameter.and_then(|parameter| params.take(parameter));
     let key = from_params.or(from_header);
     let longest = idempotency.map_or(255, |idempotency| idempotency.max_length);

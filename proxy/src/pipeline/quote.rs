@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use bytes::Bytes;
 use http::Method;
 use keybrake_core::{
     ids::CallId,
@@ -12,6 +11,7 @@ use keybrake_core::{
     },
     refusal::Refusal,
     vendor::{
+        amount::Exchange,
         definition::Rule,
         price::{Price, Question},
     },
@@ -71,9 +71,23 @@ async fn price(
         }
         Rule::Priced(priced) => priced,
     };
-    match priced.price(&target.endpoint, &target.params)? {
-        Price::Known(quote) => Ok(quote),
-        Price::Ask(question) => ask(app, key, request, target, &question, ticket).await,
+    let fixed = key.policy.fixed_holds.of(&target.endpoint).filter(|_| priced.takes_fixed_hold());
+    if let Some(hold) = fixed.filter(|_| !priced.units.is_empty()) {
+        return Ok(Quote::fixed(hold));
+    }
+    let rates = app.rates();
+    let exchange = Exchange::new(&rates, app.clock.now());
+    let definition = &target.vendor.definition;
+    match definition.price(priced, &target.endpoint, &target.params, &exchange) {
+        Ok(Price::Known(quote)) => Ok(quote),
+        Ok(Price::Ask(question)) => {
+            let answer = ask(app, key, request, target, &question, ticket).await?;
+            question.answered(&answer, &exchange)
+        }
+        Err(Refusal::UnpricedEndpoint { endpoint }) => {
+            fixed.map(Quote::fixed).ok_or(Refusal::UnpricedEndpoint { endpoint })
+        }
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -86,7 +100,7 @@ async fn ask(
     target: &Target,
     question: &Question<'_>,
     ticket: &Ticket,
-) -> Result<Quote, Refusal> {
+) -> Result<Value, Refusal> {
     let vendor = request.vendor.clone();
     let binding = request.idempotency_key.clone().map(|key| Binding { vendor, key });
     let peeked =
@@ -98,7 +112,7 @@ async fn ask(
     ticket.sends(key.chain.clone(), Arc::clone(&gate));
     let answer = fetch(app, target, &question.path_and_query, gate).await;
     ticket.undecided();
-    question.answered(&answer?)
+    answer
 }
 
 async fn fetch(
@@ -112,8 +126,7 @@ async fn fetch(
         &Method::GET,
         path_and_query,
         &target.headers,
-        None,
-        Bytes::new(),
+        vendor_request::Content::None,
         gate,
     )?;
     let sent = Instant::now();

@@ -259,12 +259,13 @@ impl Readers {
         Ok(newest.into_iter().find(|call| call.id == id))
     }
 
-    /// Every call in doubt.
-    pub fn in_doubt(&self) -> Result<Vec<Call>, StoreError> {
+    /// Every call in doubt, and every one that awaits its bill.
+    pub fn to_look_up(&self) -> Result<Vec<Call>, StoreError> {
         self.ask(|connection| {
             let sql = format!(
                 "SELECT {} FROM calls c JOIN vault_keys k ON k.id = c.vault_key \
-                 WHERE c.state IN ('held', 'in_doubt') AND c.state = 'in_doubt' ORDER BY c.id",
+                 WHERE c.id IN (SELECT id FROM calls WHERE state IN ('held', 'in_doubt') AND state = 'in_doubt' \
+                 UNION SELECT id FROM calls WHERE awaits_bill = 1) ORDER BY c.id",
                 rows::CALL
             );
             let mut statement = connection.prepare_cached(&sql)?;

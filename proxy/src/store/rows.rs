@@ -8,6 +8,7 @@ use keybrake_core::{
     ledger::rows::{Asked, Binding, Call, Request, VaultKey, VendorAnswer, Verdict},
     money::MicroUsd,
     policy::{Method, RunLabel, Runs},
+    rates::Rate,
     time::Timestamp,
     token::TokenHash,
 };
@@ -26,8 +27,8 @@ pub(super) const VAULT_KEY: &str =
 
 /// The columns of a call, in the order that [`call`] reads.
 pub(super) const CALL: &str = "c.id, c.at, c.vault_key, c.budget, k.label, c.vendor, c.method, c.path, \
-     c.context, c.idempotency_key, c.fingerprint, c.customer, c.verdict, c.state, c.hold, c.settled, \
-     c.doubted, c.code, c.reason, c.replay_of, c.amount, c.currency, c.object, c.awaits_bill, c.tagged, c.attempt, c.begun_at, \
+     c.context, c.idempotency_key, c.fingerprint, c.customer, c.account, c.likeness, c.verdict, c.state, c.hold, c.settled, \
+     c.doubted, c.code, c.reason, c.replay_of, c.amount, c.currency, c.rate, c.object, c.awaits_bill, c.tagged, c.attempt, c.begun_at, \
      c.sent_at, c.finished_at, c.vendor_status, c.request_id, c.object_id, c.cap_usage_after, c.note";
 
 /// Reads columns one after the other.
@@ -177,10 +178,11 @@ pub(super) fn call(row: &Row<'_>) -> Result<Call, StoreError> {
         idempotency_key: columns.get()?,
         fingerprint: columns.hash()?,
         customer: columns.get()?,
+        account: columns.get()?,
+        likeness: columns.get()?,
     };
     let verdict = verdict(&mut columns, request.method.is_read())?;
-    let (amount, currency): (Option<i64>, Option<String>) = (columns.get()?, columns.get()?);
-    let amount = amount.and_then(|amount| u64::try_from(amount).ok());
+    let asked = asked(&mut columns)?;
     Ok(Call {
         id,
         at,
@@ -189,7 +191,7 @@ pub(super) fn call(row: &Row<'_>) -> Result<Call, StoreError> {
         label,
         request,
         verdict,
-        asked: amount.zip(currency).map(|(amount, currency)| Asked { amount, currency }),
+        asked,
         object: columns.get()?,
         awaits_bill: columns.get()?,
         tagged: columns.get()?,
@@ -205,6 +207,15 @@ pub(super) fn call(row: &Row<'_>) -> Result<Call, StoreError> {
         cap_usage_after: columns.money()?,
         note: columns.get()?,
     })
+}
+
+fn asked(columns: &mut Columns<'_>) -> Result<Option<Asked>, StoreError> {
+    let (amount, currency): (Option<i64>, Option<String>) = (columns.get()?, columns.get()?);
+    let rate: Option<String> = columns.get()?;
+    let rate = rate.map(|text| Rate::parse(&text)).transpose();
+    let rate = rate.map_err(|_| StoreError::Unreadable("a rate is not one"))?;
+    let amount = amount.and_then(|amount| u64::try_from(amount).ok());
+    Ok(amount.zip(currency).map(|(amount, currency)| Asked { amount, currency, rate }))
 }
 
 fn verdict(columns: &mut Columns<'_>, is_read: bool) -> Result<Verdict, StoreError> {
@@ -224,7 +235,10 @@ fn verdict(columns: &mut Columns<'_>, is_read: bool) -> Result<Verdict, StoreErr
     let read = match verdict.as_str() {
         "allowed" => hold
             .zip(state)
-            .map(|(hold, state)| Verdict::Allowed(Life { hold, state, doubted, is_read })),
+            .map(|(hold, state)| {
+                let is_read = is_read && hold == MicroUsd::ZERO;
+                Verdict::Allowed(Life { hold, state, doubted, is_read })
+            }),
         "denied" => code.zip(reason).map(|(code, reason)| Verdict::Denied { code, reason }),
         "replayed" => replay_of.map(|of| Verdict::Replayed { of: CallId::from_number(of) }),
         _ => None,

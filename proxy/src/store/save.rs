@@ -216,11 +216,11 @@ fn insert_call(connection: &Connection, call: &Call) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO calls (id, at, vault_key, budget, vendor, method, path, context, idempotency_key, binding, \
-             fingerprint, customer, verdict, state, hold, settled, doubted, code, reason, replay_of, amount, \
-             currency, object, awaits_bill, tagged, attempt, begun_at, sent_at, finished_at, vendor_status, \
-             request_id, object_id, cap_usage_after, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
-             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, \
-             ?32, ?33, ?34)",
+             fingerprint, customer, account, likeness, verdict, state, hold, settled, doubted, code, reason, \
+             replay_of, amount, currency, rate, object, awaits_bill, tagged, attempt, begun_at, sent_at, \
+             finished_at, vendor_status, request_id, object_id, cap_usage_after, note) VALUES (?1, ?2, ?3, ?4, \
+             ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, \
+             ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37)",
         )?
         .execute(params![
             call.id.number(),
@@ -235,6 +235,8 @@ fn insert_call(connection: &Connection, call: &Call) -> Result<(), StoreError> {
             call.binding().as_ref().map(rows::binding_hash),
             request.fingerprint,
             request.customer,
+            request.account,
+            request.likeness,
             verdict.verdict,
             verdict.state,
             verdict.hold,
@@ -245,6 +247,7 @@ fn insert_call(connection: &Connection, call: &Call) -> Result<(), StoreError> {
             verdict.replay_of,
             call.asked.as_ref().and_then(|asked| i64::try_from(asked.amount).ok()),
             call.asked.as_ref().map(|asked| &asked.currency),
+            call.asked.as_ref().and_then(|asked| asked.rate).map(|rate| rate.to_string()),
             call.object,
             call.awaits_bill,
             call.tagged,

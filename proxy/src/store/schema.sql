@@ -99,6 +99,10 @@ CREATE TABLE calls (
   binding         INTEGER,
   fingerprint     BLOB NOT NULL,
   customer        TEXT,
+  -- The header that named another account than the secret's own, with the account.
+  account         TEXT,
+  -- Hashes of what it is recognised by at a vendor that keeps no tag of ours.
+  likeness        BLOB,
   -- allowed | denied | replayed
   verdict         TEXT NOT NULL,
   -- Of an allowed call: held | settled | released | in_doubt
@@ -113,6 +117,7 @@ CREATE TABLE calls (
   replay_of       INTEGER,
   amount          INTEGER,
   currency        TEXT,
+  rate            TEXT,
   -- The object that it is about or made, where calls change what that commits.
   object          TEXT,
   -- Whether the vendor says the final price only later.
