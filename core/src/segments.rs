@@ -174,15 +174,15 @@ mod tests {
         assert_eq!((of(1), of(2)), (127, 10));
     }
 
-    /// Every text over a few telling characters, whole and repeated.
+    /// Every text over a few telling characters, three in a round, behind plain text.
     #[test]
     fn a_count_is_never_below_the_bare_size_and_never_falls_as_a_text_grows() {
         let pieces = ["a", "€", "ê", "😀", FAMILY, "\r\n", "e\u{301}"];
-        for seed in 0..pieces.len().pow(4) {
-            let mut text = String::new();
+        for seed in 0..pieces.len().pow(3) {
+            let mut text = "a".repeat(seed % 160);
             let mut before = 1;
-            for step in 0..60 {
-                let digit = seed / pieces.len().pow(step % 4) % pieces.len();
+            for step in 0..40 {
+                let digit = seed / pieces.len().pow(step % 3) % pieces.len();
                 text.push_str(pieces[digit]);
                 let now = count(&text);
                 assert!(now >= before || text.chars().all(|c| septets(c).is_some()), "{text}");
