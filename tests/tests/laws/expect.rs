@@ -16,7 +16,7 @@ use keybrake_core::{
 
 use crate::{
     books::{Books, Entry, Stands},
-    make::{DAY, at, micros},
+    make::{DAY, asked, at, micros},
 };
 
 /// What a begin ought to become.
@@ -225,6 +225,9 @@ impl Books {
             call,
             attempt: entry.attempt,
             hold: micros(entry.hold),
+            at_most: micros(entry.hold),
+            object: None,
+            asked: Some(asked(entry.hold)),
             chain: entry.chain.clone(),
             tag: entry.tag.clone(),
             remaining: self.remaining(asking),

@@ -75,6 +75,8 @@ impl Ask {
             idempotency_key: (!self.is_read).then(|| given.unwrap_or_else(own_key)),
             fingerprint,
             customer: None,
+            account: None,
+            likeness: None,
         }
     }
 
@@ -90,13 +92,18 @@ impl Ask {
             quote: Ok(Quote {
                 hold: micros(amount),
                 object: None,
-                asked: Some(Asked { amount, currency: "usd".to_owned() }),
+                asked: Some(asked(amount)),
             }),
             resend_within,
             tagged: self.amount.is_multiple_of(2),
             contention: Contention::Refuse,
         }
     }
+}
+
+/// A price in the vendor's own terms.
+pub(crate) fn asked(amount: u64) -> Asked {
+    Asked { amount, currency: "usd".to_owned(), rate: None }
 }
 
 /// The vendor's view of a begun call.
