@@ -89,9 +89,14 @@ impl Vendor {
     /// # Errors
     /// [`Refusal::EndpointNotAllowed`] for another account.
     pub fn own_account_in(&self, path: CanonicalPath) -> Result<CanonicalPath, Refusal> {
-        let Some((place, own)) = self.definition.account.as_ref().zip(self.account.as_deref())
-        else {
+        let Some(place) = &self.definition.account else {
             return Ok(path);
+        };
+        let Some(own) = self.account.as_deref() else {
+            let name = self.definition.name();
+            return Err(Refusal::InvalidRequest {
+                why: format!("the operator has not said which account of {name} to use"),
+            });
         };
         match path.segment_after(&place.after) {
             Some(given) if place.placeholders.iter().any(|placeholder| placeholder == given) => {

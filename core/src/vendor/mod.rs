@@ -17,13 +17,16 @@ use definition::Definition;
 
 /// The definition of Stripe that is built in.
 const STRIPE: &str = include_str!("../../vendors/stripe.toml");
+/// Those of Twilio and Resend.
+const TWILIO: &str = include_str!("../../vendors/twilio.toml");
+const RESEND: &str = include_str!("../../vendors/resend.toml");
 
 /// The definitions that are built in.
 ///
 /// # Errors
 /// Never for a build that passed its tests: each definition is parsed there.
 pub fn built_in() -> Result<Vec<Definition>, definition::InvalidDefinition> {
-    Ok(vec![Definition::parse(STRIPE)?])
+    [STRIPE, TWILIO, RESEND].into_iter().map(Definition::parse).collect()
 }
 
 #[cfg(test)]
@@ -32,6 +35,7 @@ mod tests {
 
     #[test]
     fn the_built_in_definitions_are_valid() {
-        assert_eq!(built_in().unwrap().len(), 1);
+        let names: Vec<_> = built_in().unwrap().iter().map(|it| it.name().to_owned()).collect();
+        assert_eq!(names, ["stripe", "twilio", "resend"]);
     }
 }
