@@ -134,7 +134,9 @@ impl Params {
         let named = |given: &str| {
             let start = given.get(..name.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(name))
-                && given.get(name.len()..).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+                && given
+                    .get(name.len()..)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
         };
         self.iter().any(|(given, _)| named(given))
     }
@@ -176,7 +178,8 @@ impl Params {
             let given_root = given.split('[').next().unwrap_or_default();
             if nested {
                 // Its siblings are other parameters; another spelling of the group is not.
-                let within = given.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name));
+                let within =
+                    given.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name));
                 let other_case = given_root != root && given_root.eq_ignore_ascii_case(root);
                 given != name && (within || other_case || given == root)
             } else {
@@ -448,8 +451,9 @@ mod tests {
             method: crate::policy::Method::Post,
             path: crate::path::CanonicalPath::parse(path).unwrap(),
         };
-        let of =
-            |path: &str, form: &str| Params::from_form(form).unwrap().fingerprint(&endpoint(path), &[]);
+        let of = |path: &str, form: &str| {
+            Params::from_form(form).unwrap().fingerprint(&endpoint(path), &[])
+        };
         assert_eq!(of("/a", "b=1&a=2"), of("/a", "a=2&b=1"));
         let different = [
             of("/a", "a=bc"),

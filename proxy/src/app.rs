@@ -379,9 +379,7 @@ fn vendors(
     configs.into_iter().map(vendor).collect()
 }
 
-fn header_names<'a>(
-    names: impl Iterator<Item = &'a String>,
-) -> anyhow::Result<Vec<HeaderName>> {
+fn header_names<'a>(names: impl Iterator<Item = &'a String>) -> anyhow::Result<Vec<HeaderName>> {
     let name = |name: &String| {
         HeaderName::try_from(name).with_context(|| format!("{name:?} is not a header's name"))
     };

@@ -345,9 +345,8 @@ fn vendors(
 }
 
 fn check_address(vendor: &str, address: &str) -> anyhow::Result<()> {
-    let parsed: http::Uri = address
-        .parse()
-        .with_context(|| format!("the base_url of {vendor} is not an address"))?;
+    let parsed: http::Uri =
+        address.parse().with_context(|| format!("the base_url of {vendor} is not an address"))?;
     if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.path() != "/" {
         bail!("the base_url of {vendor} is not http(s)://host[:port]");
     }

@@ -93,9 +93,7 @@ async fn round(app: &App, turns: &mut HashMap<CallId, Turn>) {
         due
     };
     let due: Vec<Call> = open.into_iter().filter(is_due).collect();
-    futures_util::stream::iter(&due)
-        .for_each_concurrent(AT_ONCE, |call| look_up(app, call))
-        .await;
+    futures_util::stream::iter(&due).for_each_concurrent(AT_ONCE, |call| look_up(app, call)).await;
 }
 
 /// Looks one call up, and tells the ledger what it means.

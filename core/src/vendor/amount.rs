@@ -97,9 +97,7 @@ pub(super) fn number_at(body: &Value, pointer: &str, written: Amounts) -> Option
         (Value::Number(number), Amounts::Minor) => {
             number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs))
         }
-        (Value::Number(number), Amounts::Decimal) => {
-            number_in(&number.to_string(), written, true)
-        }
+        (Value::Number(number), Amounts::Decimal) => number_in(&number.to_string(), written, true),
         (Value::String(text), Amounts::Decimal) => number_in(text, written, true),
         _ => None,
     }

@@ -39,7 +39,10 @@ fn about_vendor(definition: &Definition) -> Option<Fault> {
     let (at, why) = if !plain(definition.name()) {
         (name, "its name has lower-case letters, digits and _ only")
     } else if !address(definition.base_url.get_ref()) {
-        (start(&definition.base_url.span()), "its base_url begins with https:// and has no final slash")
+        (
+            start(&definition.base_url.span()),
+            "its base_url begins with https:// and has no final slash",
+        )
     } else if !definition.hosts.iter().all(|host| address(&host.base_url)) {
         (name, "the base_url of each of its hosts begins with https:// and has no final slash")
     } else if !all.into_iter().all(|names| lower(names)) {
@@ -66,7 +69,7 @@ fn about_priced(definition: &Definition, priced: &Priced) -> Option<String> {
     };
     let counts = |unit: &super::units::Unit| {
         let groups = [!unit.items.is_empty(), !unit.addresses.is_empty()];
-        let one = [&unit.segments, &unit.minutes, &unit.number].map(|count| count.is_some());
+        let one = [&unit.segments, &unit.minutes, &unit.number].map(Option::is_some);
         groups.into_iter().chain(one).filter(|counts| *counts).count() > 1
     };
     if let Some(kind) = unknown {
@@ -81,7 +84,11 @@ fn about_priced(definition: &Definition, priced: &Priced) -> Option<String> {
         Some("a unit has a price: each, or a card with by".to_owned())
     } else if priced.units.iter().any(counts) {
         Some("a unit counts one thing: items, addresses, segments, minutes or number".to_owned())
-    } else if kinds.count() == 0 && priced.settled.is_none() && priced.units.is_empty() && !priced.silent {
+    } else if kinds.count() == 0
+        && priced.settled.is_none()
+        && priced.units.is_empty()
+        && !priced.silent
+    {
         Some("what its answer says is missing: settled, or silent = true".to_owned())
     } else {
         None

@@ -314,6 +314,9 @@ pub struct Priced {
     pub makes: Option<String>,
     /// The object that it changes.
     pub about: Option<About>,
+    /// Whether it takes no tags. Neither does a call about an object that is there already.
+    #[serde(default)]
+    pub untagged: bool,
     /// Whether its answer does not show what it did: then it counts for what was quoted.
     #[serde(default)]
     pub silent: bool,
@@ -607,8 +610,11 @@ impl Definition {
     #[must_use]
     pub fn rule_of(&self, endpoint: &Endpoint, about_an_object: bool) -> Rule<'_> {
         let same = |priced: &&Priced| priced.about.is_some() == about_an_object;
-        let known =
-            self.priced.iter().filter(|priced| priced.endpoint.get_ref().matches(endpoint)).find(same);
+        let known = self
+            .priced
+            .iter()
+            .filter(|priced| priced.endpoint.get_ref().matches(endpoint))
+            .find(same);
         known.map_or_else(|| self.find_rule(endpoint, |_| true), Rule::Priced)
     }
 

@@ -17,14 +17,8 @@ use super::{
     price::{fill, plain},
 };
 use crate::{
-    call::Effect,
-    currency::Currency,
-    ids::CallId,
-    ledger::rows::Call,
-    money::MicroUsd,
-    params::Params,
-    policy::Endpoint,
-    time::Timestamp,
+    call::Effect, currency::Currency, ids::CallId, ledger::rows::Call, money::MicroUsd,
+    params::Params, policy::Endpoint, time::Timestamp,
 };
 
 /// The most pages of one list that are read.
@@ -236,7 +230,9 @@ impl Search<'_> {
     fn read_found(&mut self, body: &Value) {
         match body.pointer("/data").and_then(Value::as_array) {
             Some(items) => {
-                self.admit(items.iter().map(|item| self.definition.object_id(self.priced, item)).collect());
+                self.admit(
+                    items.iter().map(|item| self.definition.object_id(self.priced, item)).collect(),
+                );
             }
             None => self.complete = false,
         }
@@ -256,10 +252,10 @@ impl Search<'_> {
         let told = items.iter().filter(ours);
         self.admit(told.map(|event| text(event, &events.object)).collect());
         if body.pointer("/has_more").and_then(Value::as_bool) != Some(false) {
-            let last = items.last().and_then(|event| text(event, "/id"));
-            let after = last
+            let end = items.last().and_then(|event| text(event, "/id"));
+            let after = end
                 .filter(|_| number < MAX_PAGES)
-                .and_then(|last| fill(&events.next, |_| Some(last.clone())));
+                .and_then(|end| fill(&events.next, |_| Some(end.clone())));
             match after {
                 Some(after) => {
                     self.pending.push(Page::Events { list, after, number: number + 1 });
@@ -291,9 +287,9 @@ impl Search<'_> {
                 if body.pointer("/has_more").and_then(Value::as_bool) == Some(false) {
                     return;
                 }
-                let last = items.last().and_then(|item| text(item, "/id"));
+                let end = items.last().and_then(|item| text(item, "/id"));
                 let first = self.first_of(path);
-                last.and_then(|last| Some(first + &fill(template, |_| Some(last.clone()))?))
+                end.and_then(|end| Some(first + &fill(template, |_| Some(end.clone()))?))
             }
         };
         match more.filter(|_| number < MAX_PAGES) {
@@ -381,10 +377,8 @@ impl Search<'_> {
             None if self.priced.about.is_none() => Effect::Moved(self.call.life()?.hold),
             None => return None,
         };
-        let nothing = matches!(
-            effect,
-            Effect::Moved(MicroUsd::ZERO) | Effect::Stands(MicroUsd::ZERO)
-        );
+        let nothing =
+            matches!(effect, Effect::Moved(MicroUsd::ZERO) | Effect::Stands(MicroUsd::ZERO));
         let Some(declined) = self.lookup.declined.as_ref().filter(|_| nothing) else {
             return Some(Found { effect, status: 200, answer: object.clone() });
         };

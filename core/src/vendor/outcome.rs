@@ -105,9 +105,7 @@ impl Definition {
             Rule::Priced(priced) if declined => self.declined(priced, quoted, &body),
             Rule::Unpriced(unpriced) if is_success(status) => self.raised(unpriced, quoted, &body),
             // What a decline leaves behind is not known either.
-            Rule::Unpriced(_) if declined => {
-                Outcome::executed(Effect::Moved(quoted.at_most), None)
-            }
+            Rule::Unpriced(_) if declined => Outcome::executed(Effect::Moved(quoted.at_most), None),
             Rule::Free if is_success(status) || is_read => {
                 Outcome::executed(Effect::Moved(MicroUsd::ZERO), None)
             }
@@ -141,9 +139,8 @@ impl Definition {
         let (worth, stands) = kind.worth(object, self.amounts, exchange)?;
         Some(match &priced.about {
             Some(about) if about.releases => Effect::Leaves(worth),
-            Some(_) => Effect::Stands(worth),
             None if stands.is_final => Effect::Moved(worth),
-            None => Effect::Stands(worth),
+            Some(_) | None => Effect::Stands(worth),
         })
     }
 
@@ -160,7 +157,7 @@ impl Definition {
         } else {
             self.effect(priced, quoted.is_about_object, &quoted.exchange, body)
         };
-        Outcome::executed(shown.unwrap_or_else(|| self.quoted(priced, quoted)), object_id)
+        Outcome::executed(shown.unwrap_or_else(|| Self::quoted(priced, quoted)), object_id)
     }
 
     /// The vendor's id of what an answer shows.
@@ -174,7 +171,7 @@ impl Definition {
     }
 
     /// What a call did whose answer does not say: as much as it could.
-    fn quoted(&self, priced: &Priced, quoted: &Quoted<'_>) -> Effect {
+    fn quoted(priced: &Priced, quoted: &Quoted<'_>) -> Effect {
         match &priced.about {
             Some(_) if !quoted.is_about_object => Effect::Moved(MicroUsd::ZERO),
             Some(about) if about.releases => Effect::Leaves(quoted.at_most),
@@ -223,7 +220,7 @@ impl Definition {
         });
         let effect = effect.unwrap_or_else(|| match (priced.declined.otherwise, &priced.about) {
             (Otherwise::Nothing, None) => Effect::Moved(MicroUsd::ZERO),
-            (Otherwise::Nothing | Otherwise::Hold, _) => self.quoted(priced, quoted),
+            (Otherwise::Nothing | Otherwise::Hold, _) => Self::quoted(priced, quoted),
         });
         Outcome::executed(effect, object_id)
     }
@@ -339,10 +336,7 @@ mod tests {
                 ("/v1/refunds", moved(500)),
                 ("/v1/charges", stands(500)),
                 ("/v1/payment_intents/pi_1/confirm", stands(500)),
-                (
-                    "/v1/payment_intents/pi_1/cancel",
-                    Evidence::Executed(Effect::Leaves(usd(500))),
-                ),
+                ("/v1/payment_intents/pi_1/cancel", Evidence::Executed(Effect::Leaves(usd(500)))),
             ] {
                 assert_eq!(evidence(path, 200, &body), expected, "{path} {body}");
             }
@@ -361,9 +355,7 @@ mod tests {
         let quoted = Quoted { at_most: usd(0), is_about_object: false, exchange };
         let body = br#"{"id":"pi_1","status":"succeeded","amount_received":900,"currency":"usd"}"#;
         let rule = definition.rule(&endpoint, &Params::none());
-        for answer in
-            [Answer::Whole { status: 200, body }, Answer::Unreadable { status: 200 }]
-        {
+        for answer in [Answer::Whole { status: 200, body }, Answer::Unreadable { status: 200 }] {
             assert_eq!(definition.outcome(rule, false, &quoted, answer).evidence, moved(0));
         }
     }

@@ -23,7 +23,9 @@ enum Part {
 
 /// A text that names no parameter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} does not name a parameter: write a name such as amount, a[b] or lines[*][amount], with one * at most")]
+#[error(
+    "{0:?} does not name a parameter: write a name such as amount, a[b] or lines[*][amount], with one * at most"
+)]
 pub struct InvalidPattern(String);
 
 impl Pattern {
@@ -57,7 +59,8 @@ impl Pattern {
     /// The value for one member of the group.
     #[must_use]
     pub fn of<'p>(&self, params: &'p Params, member: &str) -> Option<&'p str> {
-        let mut values = params.iter().filter(|(name, _)| bound(&self.parts, name, true) == Some(member));
+        let mut values =
+            params.iter().filter(|(name, _)| bound(&self.parts, name, true) == Some(member));
         values.next().map(|(_, value)| value)
     }
 

@@ -137,7 +137,8 @@ impl Definition {
         currency: Currency,
         exchange: &Exchange<'_>,
     ) -> Result<Quote, Refusal> {
-        let amount = Amount::new(number, self.amounts, currency).ok_or_else(|| invalid("amount"))?;
+        let amount =
+            Amount::new(number, self.amounts, currency).ok_or_else(|| invalid("amount"))?;
         let (hold, asked) = amount.usd(exchange)?;
         Ok(Quote { hold, object: None, asked: Some(asked) })
     }
@@ -197,9 +198,7 @@ impl Question<'_> {
     pub fn answered(&self, answer: &Value, exchange: &Exchange<'_>) -> Result<Quote, Refusal> {
         match &self.subject {
             Subject::Amount(ask) => self.amount(ask, answer, exchange),
-            Subject::Object { kind, about, id } => {
-                self.object(kind, about, id, answer, exchange)
-            }
+            Subject::Object { kind, about, id } => self.object(kind, about, id, answer, exchange),
         }
     }
 
@@ -207,12 +206,7 @@ impl Question<'_> {
         Refusal::UnpricedEndpoint { endpoint: format!("GET {}", self.path_and_query) }
     }
 
-    fn amount(
-        &self,
-        ask: &Ask,
-        answer: &Value,
-        exchange: &Exchange<'_>,
-    ) -> Result<Quote, Refusal> {
+    fn amount(&self, ask: &Ask, answer: &Value, exchange: &Exchange<'_>) -> Result<Quote, Refusal> {
         let number = |pointer: &str| number_at(answer, pointer, self.definition.amounts);
         let less = ask.less.as_deref().map_or(Some(0), number);
         let whole = number(&ask.amount).zip(less).and_then(|(all, less)| all.checked_sub(less));

@@ -9,7 +9,12 @@ use super::{
     definition::Definition,
     pattern::{Condition, Pattern},
 };
-use crate::{money::{MicroUsd, plain_integer}, params::Params, refusal::Refusal, segments::segments};
+use crate::{
+    money::{MicroUsd, plain_integer},
+    params::Params,
+    refusal::Refusal,
+    segments::segments,
+};
 
 /// Prices by how a parameter begins, such as a telephone number by its country.
 #[derive(Clone, Debug, Deserialize)]

@@ -18,7 +18,8 @@ use keybrake_core::{
     ledger::{Command, Issue, Issued, Refresh, Reply, rows::IssueBinding},
     money::MicroUsd,
     policy::{
-        EndpointPattern, FixedHolds, IdempotencyFrom, OnDecline, MAX_ENDPOINTS, Policy, RunLabel, Scope,
+        EndpointPattern, FixedHolds, IdempotencyFrom, MAX_ENDPOINTS, OnDecline, Policy, RunLabel,
+        Scope,
     },
     refusal::Refusal,
     time::parse_span,

@@ -83,12 +83,12 @@ pub(super) struct IssueOptions {
     /// A parameter with a value that it may have, such as `customer=cus_1`. Repeat it for more.
     #[arg(long = "allow-param", value_name = "NAME=VALUE", value_parser = pair)]
     allowed_params: Vec<(String, String)>,
-    /// A vendor's account that a header may name, such as acct_1. Repeat it for more.
+    /// A vendor's account that a header may name, such as `acct_1`. Repeat it for more.
     #[arg(long = "allow-account", value_name = "ACCOUNT")]
     allowed_accounts: Vec<String>,
-    /// Take back what a decline leaves committed.
-    #[arg(long)]
-    cancel_on_decline: bool,
+    /// What to do about an object that a decline leaves committed.
+    #[arg(long, default_value = "keep", value_parser = ["keep", "cancel"])]
+    on_decline: String,
     /// What a call counts for whose price can't be known, such as `"POST /v1/subscriptions=20"`.
     #[arg(long = "fixed-hold", value_name = "ENDPOINT=DOLLARS", value_parser = pair)]
     fixed_holds: Vec<(String, String)>,
@@ -187,7 +187,7 @@ fn issue_body(options: &IssueOptions) -> Value {
         "allowed_endpoints": options.allowed_endpoints,
         "allowed_params": allowed_params,
         "allowed_accounts": options.allowed_accounts,
-        "on_decline": if options.cancel_on_decline { "cancel" } else { "keep" },
+        "on_decline": options.on_decline,
         "fixed_holds": fixed_holds,
         "idempotency": idempotency,
         "require_idempotency_key": options.require_idempotency_key,

@@ -71,13 +71,7 @@ pub(super) async fn begin(app: &App, quoted: Quoted, call: CallId, ticket: &Tick
         (Begun::Held(held), Ok(target)) => {
             let gate = Arc::new(Gate::new(before_commit, app.clock.clone()));
             ticket.sends(held.chain.clone(), Arc::clone(&gate));
-            Decision::Held(Box::new(Held {
-                call: held,
-                target,
-                request,
-                gate,
-                key,
-            }))
+            Decision::Held(Box::new(Held { call: held, target, request, gate, key }))
         }
         (Begun::Replay { call, of, object_id, remaining }, Ok(target)) => Decision::Answered(
             answer::replay(app, &target.vendor, of, object_id, &ours(call, remaining)).await,

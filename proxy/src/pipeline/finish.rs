@@ -166,8 +166,11 @@ fn cancel_after(held: Box<Held>, outcome: &Outcome) -> Option<quote::Quoted> {
 
 fn reply(held: &Held, answer: VendorAnswer, outcome: &Outcome) -> Response<Body> {
     let vendor = &held.target.vendor;
-    let ours =
-        Ours { call: held.call.call, remaining: held.call.remaining, expires_at: held.key.expires_at };
+    let ours = Ours {
+        call: held.call.call,
+        remaining: held.call.remaining,
+        expires_at: held.key.expires_at,
+    };
     let is_read = held.target.endpoint.method.is_read();
     let retry_helps = vendor.definition.idempotency.is_some();
     // A retry that was refused says nothing about the attempt before it.

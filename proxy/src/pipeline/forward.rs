@@ -5,7 +5,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use hyper::body::Incoming;
-use keybrake_core::{money::MicroUsd, params::Params, vendor::definition::Tags};
+use keybrake_core::{
+    money::MicroUsd,
+    params::Params,
+    vendor::definition::{Rule, Tags},
+};
 
 use super::{begin::Held, permit::Target};
 use crate::{
@@ -39,8 +43,11 @@ pub(super) enum VendorAnswer {
 impl Target {
     /// Whether our tags go into the vendor's object.
     pub(super) fn is_tagged(&self) -> bool {
-        let priced = matches!(self.rule(), keybrake_core::vendor::definition::Rule::Priced(_));
-        priced
+        let Rule::Priced(priced) = self.rule() else {
+            return false;
+        };
+        !priced.untagged
+            && priced.about.is_none()
             && !self.endpoint.method.is_read()
             && self.json.is_none()
             && self.vendor.tags

@@ -106,7 +106,8 @@ async fn read(
     let own_key = lifted_key(definition, &head.headers, &mut params, json.is_some())?;
     request.account = account(definition, key, &head.headers)?;
     let canonical = json.as_deref().map(canonical_json).transpose()?;
-    let also: Vec<&str> = canonical.as_deref().into_iter().chain(request.account.as_deref()).collect();
+    let also: Vec<&str> =
+        canonical.as_deref().into_iter().chain(request.account.as_deref()).collect();
     request.fingerprint = params.fingerprint(&endpoint, &also);
     if !method.is_read() {
         request.idempotency_key = match key.policy.idempotency {
@@ -277,9 +278,9 @@ fn account(
     headers: &HeaderMap,
 ) -> Result<Option<String>, Refusal> {
     let names = &definition.headers.account;
-    let mut given = names.iter().flat_map(|name| {
-        headers.get_all(name.as_str()).iter().map(move |value| (name, value))
-    });
+    let mut given = names
+        .iter()
+        .flat_map(|name| headers.get_all(name.as_str()).iter().map(move |value| (name, value)));
     match (given.next(), given.next()) {
         (None, _) => Ok(None),
         (Some((name, value)), None) => {
@@ -321,9 +322,8 @@ fn lifted_key(
         (Some(_), Some(_)) => return Err(invalid("more than one idempotency key is given")),
     };
     // A JSON body goes on as it is, so that nothing is taken out of it.
-    let parameter = idempotency
-        .and_then(|idempotency| idempotency.parameter.as_deref())
-        .filter(|_| !is_json);
+    let parameter =
+        idempotency.and_then(|idempotency| idempotency.parameter.as_deref()).filter(|_| !is_json);
     let from_params = parameter.and_then(|parameter| params.take(parameter));
     let key = from_params.or(from_header);
     let longest = idempotency.map_or(255, |idempotency| idempotency.max_length);

@@ -233,12 +233,10 @@ fn verdict(columns: &mut Columns<'_>, is_read: bool) -> Result<Verdict, StoreErr
         _ => None,
     };
     let read = match verdict.as_str() {
-        "allowed" => hold
-            .zip(state)
-            .map(|(hold, state)| {
-                let is_read = is_read && hold == MicroUsd::ZERO;
-                Verdict::Allowed(Life { hold, state, doubted, is_read })
-            }),
+        "allowed" => hold.zip(state).map(|(hold, state)| {
+            let is_read = is_read && hold == MicroUsd::ZERO;
+            Verdict::Allowed(Life { hold, state, doubted, is_read })
+        }),
         "denied" => code.zip(reason).map(|(code, reason)| Verdict::Denied { code, reason }),
         "replayed" => replay_of.map(|of| Verdict::Replayed { of: CallId::from_number(of) }),
         _ => None,

@@ -89,11 +89,7 @@ impl Ask {
             key: Arc::clone(key),
             request: self.request(call),
             permit: Ok(()),
-            quote: Ok(Quote {
-                hold: micros(amount),
-                object: None,
-                asked: Some(asked(amount)),
-            }),
+            quote: Ok(Quote { hold: micros(amount), object: None, asked: Some(asked(amount)) }),
             resend_within,
             tagged: self.amount.is_multiple_of(2),
             contention: Contention::Refuse,

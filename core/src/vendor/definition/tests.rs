@@ -40,7 +40,11 @@ fn a_definition_that_contradicts_itself_is_refused_with_the_reason() {
         ("\"stripe-account\"", "\"Stripe-Account\"", "lower case"),
         ("\ncurrency = \"currency\"", "", "whom to ask"),
         ("makes = \"charge\"", "makes = \"charges\"", "no [[object]] with the kind \"charges\""),
-        ("makes = \"charge\"", "makes = \"charge\"\nabout = { kind = \"charge\", id = \"id\" }", "not both"),
+        (
+            "makes = \"charge\"",
+            "makes = \"charge\"\nabout = { kind = \"charge\", id = \"id\" }",
+            "not both",
+        ),
         ("window = \"24h\"", "window = \"24 hours\"", "span of time"),
         ("credential_to = ", "credentials_to = ", "unknown field"),
     ] {

@@ -351,7 +351,8 @@ fn an_object_that_is_there_is_the_answer() {
         ("/v1/payment_intents", "canceled", 0, true),
         ("/v1/refunds", "failed", 0, true),
     ] {
-        let effect = if is_final { Effect::Moved(cents(moved)) } else { Effect::Stands(cents(moved)) };
+        let effect =
+            if is_final { Effect::Moved(cents(moved)) } else { Effect::Stands(cents(moved)) };
         let answer = Found { effect, status: 200, answer: object(status) };
         assert_eq!(means(path, &object(status)), Some(answer), "{path} {status}");
     }
@@ -366,8 +367,7 @@ fn a_declined_charge_reads_as_the_error_that_it_was() {
             "message": "Your card was declined.", kind: "ch_1",
         }})
     };
-    let declined =
-        |answer| Found { effect: Effect::Moved(MicroUsd::ZERO), status: 402, answer };
+    let declined = |answer| Found { effect: Effect::Moved(MicroUsd::ZERO), status: 402, answer };
     assert_eq!(means(CHARGES, &failed), Some(declined(error("charge"))));
     failed["object"] = Value::Null;
     assert_eq!(means(CHARGES, &failed), Some(declined(error("object"))));
