@@ -1,7 +1,11 @@
 //! What calls cost at each vendor: objects whose commitment moves, foreign money, other accounts,
 //! vendors without idempotency or with prices that come later, and vendors of one's own.
 
-#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what is not there fails the test"
+)]
 
 mod currencies;
 mod objects;
