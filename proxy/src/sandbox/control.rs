@@ -10,8 +10,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::json;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
 
 use super::{Executed, Faults, Requests, Sandbox, server};
 
@@ -39,7 +39,7 @@ struct Hold {
     answers: bool,
 }
 
-/// The control endpoints, and the vendor at every other path.
+/// The control endpoints, and the vendors at every other path.
 pub(super) fn router(sandbox: Sandbox) -> Router {
     Router::new()
         .route("/sandbox/executed", get(executed))
@@ -51,6 +51,7 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
         .route("/sandbox/secret", post(secret))
         .route("/sandbox/reset", post(reset))
         .route("/sandbox/hold", post(hold))
+        .route("/sandbox/twilio", post(twilio))
         .fallback(server::vendor)
         .with_state(sandbox)
 }
@@ -102,6 +103,25 @@ async fn hold(State(sandbox): State<Sandbox>, body: Bytes) -> Response {
         sandbox.hold(order.answers);
         Ok(())
     })
+}
+
+async fn twilio(State(sandbox): State<Sandbox>, body: Bytes) -> Response {
+    order(&body, |order| {
+        sandbox.set_twilio(changed(&sandbox.twilio(), order)?);
+        Ok(())
+    })
+}
+
+/// The settings with those that the order names in place of the old ones.
+fn changed<T: Serialize + DeserializeOwned>(
+    settings: &T,
+    order: Map<String, Value>,
+) -> Result<T, String> {
+    let mut all = serde_json::to_value(settings).map_err(|error| error.to_string())?;
+    if let Value::Object(all) = &mut all {
+        all.extend(order);
+    }
+    serde_json::from_value(all).map_err(|error| error.to_string())
 }
 
 /// Reads an order and carries it out; a field that is not known is a mistake of the test.

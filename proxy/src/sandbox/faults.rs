@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 const MILLION: u32 = 1_000_000;
 
-/// Rates in parts per million of the POSTs under `/v1`; their sum is at most a million.
+/// Rates in parts per million of the calls that may cost money, at whichever vendor: all POSTs, and
+/// Twilio's look-ups. Their sum is at most a million.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
@@ -16,13 +17,14 @@ pub struct Faults {
     pub request_lost: u32,
     /// Processed, and then the connection closes without a byte of the answer.
     pub answer_lost: u32,
-    /// Processed with success, but a 500 is answered and kept under the idempotency key.
+    /// Processed with success, but a 500 is answered. Stripe keeps it under the idempotency key.
     pub error_after_charge: u32,
     /// 429: not processed and not kept.
     pub rate_limited: u32,
-    /// The card is declined: processed as a decline and kept. Strikes only calls that charge.
+    /// The card is declined: processed as a decline and kept. Strikes only calls
+    /// that charge a card.
     pub declined: u32,
-    /// 500: not processed, but kept under the idempotency key.
+    /// 500: not processed. Stripe keeps it under the idempotency key.
     pub server_error_before: u32,
     /// Processed, and then the answer waits for `answer_delay_ms`.
     pub answer_delayed: u32,
@@ -68,6 +70,35 @@ impl Fault {
             Self::ServerErrorBefore => "server_error_before",
             Self::AnswerDelayed => "answer_delayed",
         }
+    }
+}
+
+/// What was drawn for one request, and whether it came to it.
+#[derive(Debug)]
+pub(super) struct Fate {
+    drawn: Option<Fault>,
+    struck: bool,
+}
+
+impl Fate {
+    pub(super) fn of(drawn: Option<Fault>) -> Self {
+        Self { drawn, struck: false }
+    }
+
+    /// Whether this fault was drawn; it need not come to it.
+    pub(super) fn threatens(&self, fault: Fault) -> bool {
+        self.drawn == Some(fault)
+    }
+
+    /// Whether this fault strikes, here and now.
+    pub(super) fn strikes(&mut self, fault: Fault) -> bool {
+        let strikes = self.threatens(fault);
+        self.struck |= strikes;
+        strikes
+    }
+
+    pub(super) fn struck(&self) -> Option<Fault> {
+        self.drawn.filter(|_| self.struck)
     }
 }
 

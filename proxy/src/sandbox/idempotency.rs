@@ -1,29 +1,15 @@
-//! Idempotency keys as Stripe keeps them.
+//! Idempotency keys, as the vendors that have them keep them.
 //!
-//! A key is taken when a call begins and keeps the call's answer once the endpoint had begun to
-//! execute, whatever the answer was: a replayed decline or 500 is how a caller learns that trying
-//! again under the same key is useless. Where validation failed, the key is given back.
+//! A key is taken when a call begins, and either keeps the call's answer or is given back. Which
+//! answers are kept is the vendor's: Stripe keeps all of calls that had begun to execute, since a
+//! replayed decline or 500 is how a caller learns that trying again under the same key is useless.
 
 use std::{
     collections::{HashMap, VecDeque},
     time::Duration,
 };
 
-use axum::body::Bytes;
 use keybrake_core::time::Timestamp;
-
-use super::errors::{self, ApiError};
-
-pub(super) const MAX_KEY_CHARS: usize = 255;
-
-/// An answer to send, or to send again.
-#[derive(Clone, Debug)]
-pub(super) struct Saved {
-    pub(super) status: axum::http::StatusCode,
-    pub(super) body: Bytes,
-    /// The request that was executed.
-    pub(super) request_id: String,
-}
 
 /// What a request says about itself when it presents its key.
 pub(super) struct Claim<'a> {
@@ -33,27 +19,41 @@ pub(super) struct Claim<'a> {
     pub(super) now: Timestamp,
 }
 
-struct Entry {
+/// What a key stands for.
+pub(super) enum Taken<A> {
+    /// Nothing until now: the caller may execute.
+    Free,
+    /// The first call still runs.
+    Running,
+    /// A call to this other path.
+    OtherPath(String),
+    /// A call with another content.
+    OtherRequest,
+    /// The same call, with this answer.
+    Answered(A),
+}
+
+struct Entry<A> {
     path: String,
     fingerprint: [u8; 32],
     since: Timestamp,
-    answer: Option<Saved>,
+    answer: Option<A>,
 }
 
-pub(super) struct Keys {
+pub(super) struct Keys<A> {
     window: Duration,
-    entries: HashMap<String, Entry>,
+    entries: HashMap<String, Entry<A>>,
     /// Keys in the order they were taken, to forget them without a scan.
     by_age: VecDeque<(Timestamp, String)>,
 }
 
-impl Keys {
+impl<A: Clone> Keys<A> {
     pub(super) fn new(window: Duration) -> Self {
         Self { window, entries: HashMap::new(), by_age: VecDeque::new() }
     }
 
-    /// Takes the key, or says what it stands for: `None` means that the caller may execute.
-    pub(super) fn take(&mut self, claim: &Claim<'_>) -> Result<Option<Saved>, ApiError> {
+    /// Takes the key, or says what it stands for.
+    pub(super) fn take(&mut self, claim: &Claim<'_>) -> Taken<A> {
         self.forget_old(claim.now);
         let Some(entry) = self.entries.get(claim.key) else {
             self.by_age.push_back((claim.now, claim.key.to_owned()));
@@ -66,22 +66,22 @@ impl Keys {
                     answer: None,
                 },
             );
-            return Ok(None);
+            return Taken::Free;
         };
         let Some(answer) = &entry.answer else {
-            return Err(errors::key_in_use());
+            return Taken::Running;
         };
         if entry.path != claim.path {
-            return Err(errors::key_of_other_endpoint(claim.key, &entry.path, claim.path));
+            return Taken::OtherPath(entry.path.clone());
         }
         if entry.fingerprint != claim.fingerprint {
-            return Err(errors::key_of_other_parameters(claim.key));
+            return Taken::OtherRequest;
         }
-        Ok(Some(answer.clone()))
+        Taken::Answered(answer.clone())
     }
 
     /// Keeps the answer of the call that took the key.
-    pub(super) fn save(&mut self, key: &str, answer: Saved) {
+    pub(super) fn save(&mut self, key: &str, answer: A) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.answer = Some(answer);
         }

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use axum::http::header::AUTHORIZATION;
 use serde::Serialize;
 
-use super::{faults::Fault, server::Seen};
+use super::{
+    faults::{Fate, Fault},
+    server::Seen,
+};
 
 const KEPT: usize = 50;
 
@@ -57,8 +60,11 @@ impl Journal {
         self.last.push_back(seen.clone());
     }
 
-    pub(super) fn struck(&mut self, fault: Fault) {
-        *self.faults.entry(fault.name()).or_default() += 1;
+    /// Counts the request's fault, if one struck.
+    pub(super) fn struck(&mut self, fate: &Fate) {
+        if let Some(fault) = fate.struck() {
+            *self.faults.entry(fault.name()).or_default() += 1;
+        }
     }
 
     pub(super) fn requests(&self) -> Requests {

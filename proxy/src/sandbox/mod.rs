@@ -1,51 +1,27 @@
-//! A strict, stateful fake of the part of Stripe's API that moves money. Never a real vendor.
+//! Strict, stateful fakes of Stripe and Twilio. Never a real vendor.
 //!
-//! It exists to be counted: whatever a caller believes that it sent, [`Sandbox::executed`] says what
+//! They exist to be counted: whatever a caller believes that it sent, [`Sandbox::executed`] says what
 //! was executed, and how much money that committed. A test of a spending cap compares with that.
 //!
-//! **Imitated** (API version 2026-10-28): customers, payment intents, charges and refunds with their
-//! states and declines; lists, search with its delay, events with the request that caused them;
-//! forms with bracketed names, unknown parameters, bounds of amounts and metadata; idempotency keys
-//! with replays, both mismatches, the conflict while a call runs, and the window after which a key
-//! executes again; error shapes and headers. Losses and failures come at chosen rates, see [`Faults`].
-//!
-//! **Not imitated**: webhooks, Connect, 3-D Secure (`requires_action`), multiple captures, increments
-//! of authorizations, refunds of uncaptured charges, fees, payment methods and sources other than the
-//! test cards, nested parameters' own schemas, `OR` and `~` in searches, API v2. Calls to anything
-//! that is missing are refused, not ignored.
-//!
-//! Three readings of ours where Stripe's documents are silent: errors that the endpoint itself finds
-//! (an object that is missing or in the wrong state) are kept under the idempotency key, errors of a
-//! parameter are not; while a call runs, its key answers 409 even to other parameters; and a refund
-//! counts as money committed beside its charge, because an agent that refunds spends as well.
+//! One server plays all of them, each at the paths that it has itself: Stripe at `/v1/`, Twilio at
+//! `/2010-04-01/`, `/v2/Services/` and `/v2/PhoneNumbers/`. Each vendor's folder
+//! says what of it is imitated and what is not. What they share is here: the clock, the listener,
+//! losses and failures at chosen rates (see [`Faults`]), answers that are held, and the counting.
 
-mod amounts;
-mod auth;
-mod balance;
-mod cards;
-mod charges;
 mod control;
-mod customers;
 mod engine;
-mod errors;
-mod events;
+mod executed;
 mod faults;
 mod idempotency;
-mod intent_calls;
-mod intents;
+mod ids;
 mod journal;
-mod ledger;
-mod lists;
-mod metadata;
-mod params;
-mod refunds;
-mod routes;
-mod schema;
-mod search;
+mod millis;
 mod server;
+mod stripe;
+mod table;
 #[cfg(test)]
 mod tests;
-mod world;
+mod twilio;
 
 use std::{
     io,
@@ -60,25 +36,23 @@ use keybrake_core::time::Timestamp;
 use tokio::{net::TcpListener, sync::watch};
 
 pub use self::{
+    executed::{Executed, Execution, TwilioExecuted, TwilioExecution, TwilioKind},
     faults::{Faults, RatesTooHigh},
     journal::{Requests, SeenRequest},
-    ledger::{Executed, Execution},
+    twilio::TwilioSettings,
 };
 use crate::outside::Clock;
-
-/// The version that answers carry where the request names none.
-const API_VERSION: &str = "2026-10-28.endive";
 
 /// How a sandbox behaves from its start, and again from each reset.
 #[derive(Clone)]
 pub struct Settings {
-    /// The one key that is accepted.
+    /// The one key that Stripe accepts.
     pub secret: String,
     /// How long an idempotency key is remembered.
     pub idempotency_window: Duration,
-    /// How long after its creation an object is found by search.
+    /// How long after its creation an object of Stripe's is found by search.
     pub search_delay: Duration,
-    /// How long after it happened an event is listed.
+    /// How long after it happened an event of Stripe's is listed.
     pub events_delay: Duration,
     /// How long a call runs before it takes effect; its idempotency key is taken all the while.
     pub latency: Duration,
@@ -86,6 +60,8 @@ pub struct Settings {
     pub faults: Faults,
     /// Makes faults and ids repeatable.
     pub seed: Option<u64>,
+    /// What is Twilio's own.
+    pub twilio: TwilioSettings,
 }
 
 impl Default for Settings {
@@ -98,11 +74,12 @@ impl Default for Settings {
             latency: Duration::ZERO,
             faults: Faults::default(),
             seed: None,
+            twilio: TwilioSettings::default(),
         }
     }
 }
 
-/// The fake vendor; clones share one state.
+/// The fake vendors; clones share one state.
 #[derive(Clone)]
 pub struct Sandbox {
     shared: Arc<Shared>,
@@ -133,7 +110,7 @@ impl Sandbox {
         }
     }
 
-    /// The vendor's endpoints and the control endpoints.
+    /// The vendors' endpoints and the control endpoints.
     ///
     /// A lost answer is a body that fails at once: hyper closes an HTTP/1.1 connection before it
     /// has written a byte. A server that flushes heads early would show the head.
@@ -156,7 +133,8 @@ impl Sandbox {
     /// What was executed, and the money that it committed.
     #[must_use]
     pub fn executed(&self) -> Executed {
-        self.lock().world.ledger.executed()
+        let state = self.lock();
+        Executed { twilio: state.twilio.executed(self.now()), ..state.stripe.executed() }
     }
 
     /// What arrived.
@@ -184,9 +162,21 @@ impl Sandbox {
         self.shared.latency.send_replace(latency);
     }
 
-    /// Rolls the key: the old one is refused from now on.
+    /// Rolls Stripe's key: the old one is refused from now on.
     pub fn set_secret(&self, secret: String) {
-        self.lock().secret = secret;
+        self.lock().stripe.secret = secret;
+    }
+
+    /// How Twilio behaves now.
+    #[must_use]
+    pub fn twilio(&self) -> TwilioSettings {
+        self.lock().twilio.settings.clone()
+    }
+
+    /// Sets how Twilio behaves from now on. What exists keeps its price, and shows it after the new
+    /// delay.
+    pub fn set_twilio(&self, settings: TwilioSettings) {
+        self.lock().twilio.settings = settings;
     }
 
     /// Forgets everything and returns to the first settings; held answers are let go. The clock
@@ -199,7 +189,8 @@ impl Sandbox {
         self.shared.hold.send_replace(false);
     }
 
-    /// Whether answers to POSTs that were executed or replayed wait, from now on.
+    /// Whether answers to calls that may cost money, and that were executed or replayed, wait from now
+    /// on.
     pub fn hold(&self, answers: bool) {
         self.shared.hold.send_replace(answers);
     }

@@ -10,16 +10,15 @@ use std::{
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header::CONTENT_TYPE},
+    http::{HeaderMap, HeaderValue, Method, Uri, header::CONTENT_TYPE},
     response::Response,
 };
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
-    API_VERSION, Sandbox,
-    engine::{Reply, Step, Ticket},
-    errors::{self, ApiError},
+    Sandbox,
+    engine::{self, Reply, Step, Ticket},
 };
 
 const MAX_BODY: usize = 1 << 20;
@@ -42,18 +41,16 @@ impl Seen {
         self.uri.query().unwrap_or_default()
     }
 
-    /// Refuses a body that is not a form.
-    pub(super) fn check_form(&self) -> Result<(), ApiError> {
-        if self.body.is_empty() {
-            return Ok(());
-        }
+    /// Whether the body is a form, or nothing.
+    pub(super) fn is_form(&self) -> bool {
+        self.body.is_empty() || self.has_type("application/x-www-form-urlencoded")
+    }
+
+    /// Whether this is the body's content type.
+    pub(super) fn has_type(&self, wanted: &str) -> bool {
         let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
-        if kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            Ok(())
-        } else {
-            Err(errors::not_a_form())
-        }
+        kind.trim().eq_ignore_ascii_case(wanted)
     }
 }
 
@@ -97,7 +94,6 @@ pub(super) async fn vendor(State(sandbox): State<Sandbox>, request: Request) -> 
         return lost();
     };
     let seen = Seen { method: parts.method, uri: parts.uri, headers: parts.headers, body };
-    let version = seen.headers.get("stripe-version").cloned();
     let admitted = sandbox.lock().admit(&seen, sandbox.now());
     let step = match admitted {
         Step::Run(ticket) => run(&sandbox, *ticket).await,
@@ -109,10 +105,10 @@ pub(super) async fn vendor(State(sandbox): State<Sandbox>, request: Request) -> 
     if !reply.delay.is_zero() {
         tokio::time::sleep(reply.delay).await;
     }
-    if seen.method == Method::POST && reply.original.is_some() {
+    if reply.executed && engine::may_cost(&seen.method, seen.path()) {
         sandbox.while_held().await;
     }
-    respond(reply, version)
+    respond(reply)
 }
 
 /// Executes the call after the vendor's latency, also where the client has hung up by then.
@@ -128,32 +124,12 @@ async fn run(sandbox: &Sandbox, ticket: Ticket) -> Step {
     task.await.unwrap_or(Step::Lost)
 }
 
-fn respond(reply: Reply, version: Option<HeaderValue>) -> Response {
+fn respond(reply: Reply) -> Response {
     let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() = reply.status;
+    *response.headers_mut() = reply.headers;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let version = version.unwrap_or(HeaderValue::from_static(API_VERSION));
-    headers.insert(HeaderName::from_static("stripe-version"), version);
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    set("request-id", &reply.request_id);
-    if let Some(key) = &reply.key {
-        set("idempotency-key", key);
-        if let Some(original) = &reply.original {
-            set("original-request", original);
-        }
-    }
-    if reply.replayed {
-        set("idempotent-replayed", "true");
-    }
-    // Where Stripe itself does not know whether trying again helps, it says nothing.
-    if !matches!(reply.status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS) {
-        set("stripe-should-retry", "false");
-    }
+    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     response
 }
 

@@ -37,6 +37,10 @@ async fn executed_lists_each_execution_with_its_money() {
             }],
             "total_minor": {"usd": 1099}, "high_water_minor": {"usd": 1099},
             "duplicate_keys": [],
+            "twilio": {
+                "data": [], "messages": 0, "segments": 0, "calls": 0, "verifications": 0,
+                "lookups": 0, "price_micro_usd": 0,
+            },
         })
     );
 }
@@ -69,6 +73,8 @@ async fn unknown_fields_in_orders_are_refused() {
         ("latency", r#"{"ms":-1}"#),
         ("secret", r#"{"key":"x"}"#),
         ("hold", "true"),
+        ("twilio", r#"{"segment_prize":1}"#),
+        ("twilio", r#"{"price_delay_ms":-1}"#),
     ] {
         let answer = vendor.post(&format!("/sandbox/{path}"), body).await;
         assert_eq!(answer.status, 400, "{path} {body}");

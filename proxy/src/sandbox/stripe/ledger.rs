@@ -2,45 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Serialize;
-
 use super::world::{Call, Metadata};
-
-/// One execution of a call that changed something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Execution {
-    /// Method and path, with `{id}` for ids.
-    pub endpoint: String,
-    /// The object that the call made or changed.
-    pub object_id: String,
-    /// The idempotency key it came with.
-    pub idempotency_key: Option<String>,
-    /// What the call asked for, in the currency's minor unit; not all of it need be committed.
-    pub amount: u64,
-    /// In lower case; empty where no money is involved.
-    pub currency: String,
-    /// The object's status right after the call.
-    pub status: String,
-    /// The object's metadata right after the call.
-    pub metadata: BTreeMap<String, String>,
-    /// How often calls under this key were executed by now: 1 unless the key expired in between.
-    pub times_executed: u64,
-    /// Seconds since the Unix epoch.
-    pub at: i64,
-}
-
-/// All executions, in order, and the money they committed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Executed {
-    /// One row per execution, oldest first.
-    pub data: Vec<Execution>,
-    /// The money committed now, by currency, in minor units.
-    pub total_minor: BTreeMap<String, u64>,
-    /// The most money that was ever committed at one time.
-    pub high_water_minor: BTreeMap<String, u64>,
-    /// Keys under which more than one call was executed.
-    pub duplicate_keys: Vec<String>,
-}
+use crate::sandbox::executed::{Executed, Execution};
 
 #[derive(Default)]
 pub(super) struct Ledger {
@@ -111,6 +74,7 @@ impl Ledger {
             total_minor: self.total.clone(),
             high_water_minor: self.high_water.clone(),
             duplicate_keys,
+            ..Executed::default()
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     lists::{self, Paging},
     metadata,
     params::Params,
-    world::{Call, Metadata, Record, World},
+    world::{Call, Keyed, Metadata, Record, World},
 };
 
 /// A customer.
@@ -25,13 +25,15 @@ pub(super) struct Customer {
     metadata: Metadata,
 }
 
-impl Record for Customer {
-    const OBJECT: &'static str = "customer";
-    const URL: &'static str = "/v1/customers";
-
+impl Keyed for Customer {
     fn id(&self) -> &str {
         &self.id
     }
+}
+
+impl Record for Customer {
+    const OBJECT: &'static str = "customer";
+    const URL: &'static str = "/v1/customers";
 
     fn created(&self) -> Timestamp {
         self.created

@@ -12,7 +12,7 @@ use super::{
     lists::{self, Paging},
     metadata,
     params::{self, Params},
-    world::{Call, Metadata, Record, World},
+    world::{Call, Keyed, Metadata, Record, World},
 };
 
 const REASONS: &[&str] = &["duplicate", "fraudulent", "requested_by_customer"];
@@ -29,13 +29,15 @@ pub(super) struct Refund {
     metadata: Metadata,
 }
 
-impl Record for Refund {
-    const OBJECT: &'static str = "refund";
-    const URL: &'static str = "/v1/refunds";
-
+impl Keyed for Refund {
     fn id(&self) -> &str {
         &self.id
     }
+}
+
+impl Record for Refund {
+    const OBJECT: &'static str = "refund";
+    const URL: &'static str = "/v1/refunds";
 
     fn created(&self) -> Timestamp {
         self.created

@@ -14,7 +14,7 @@ use super::{
     lists::{self, Paging},
     params::Params,
     search,
-    world::{Metadata, Record, World, blank},
+    world::{Keyed, Metadata, Record, World, blank},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,13 +128,15 @@ const UNUSED: &[&str] = &[
     "transfer_group",
 ];
 
-impl Record for PaymentIntent {
-    const OBJECT: &'static str = "payment_intent";
-    const URL: &'static str = "/v1/payment_intents";
-
+impl Keyed for PaymentIntent {
     fn id(&self) -> &str {
         &self.id
     }
+}
+
+impl Record for PaymentIntent {
+    const OBJECT: &'static str = "payment_intent";
+    const URL: &'static str = "/v1/payment_intents";
 
     fn created(&self) -> Timestamp {
         self.created

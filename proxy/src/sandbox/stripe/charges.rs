@@ -13,7 +13,7 @@ use super::{
     lists::{self, Paging},
     metadata,
     params::{self, Params},
-    world::{Call, Metadata, Record, World, blank},
+    world::{Call, Keyed, Metadata, Record, World, blank},
 };
 
 /// A charge; it failed exactly if it has a decline.
@@ -76,13 +76,15 @@ const UNUSED: &[&str] = &[
     "transfer_group",
 ];
 
-impl Record for Charge {
-    const OBJECT: &'static str = "charge";
-    const URL: &'static str = "/v1/charges";
-
+impl Keyed for Charge {
     fn id(&self) -> &str {
         &self.id
     }
+}
+
+impl Record for Charge {
+    const OBJECT: &'static str = "charge";
+    const URL: &'static str = "/v1/charges";
 
     fn created(&self) -> Timestamp {
         self.created

@@ -10,7 +10,7 @@ use super::{
     errors::{self, ApiError},
     lists::{self, Paging},
     params::Params,
-    world::{Origin, Record, Table},
+    world::{Keyed, Origin, Record, Table},
 };
 
 /// An event, and its object as it was then.
@@ -23,13 +23,15 @@ pub(super) struct Event {
     object: Box<RawValue>,
 }
 
-impl Record for Event {
-    const OBJECT: &'static str = "event";
-    const URL: &'static str = "/v1/events";
-
+impl Keyed for Event {
     fn id(&self) -> &str {
         &self.id
     }
+}
+
+impl Record for Event {
+    const OBJECT: &'static str = "event";
+    const URL: &'static str = "/v1/events";
 
     fn created(&self) -> Timestamp {
         self.created

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 
 use keybrake_core::time::Timestamp;
-use rand::{Rng, distr::Alphanumeric};
-use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use super::{
     cards::Card, charges::Charge, customers::Customer, events::Events, intents::PaymentIntent,
     ledger::Ledger, params::Params, refunds::Refund, routes::Op,
+};
+pub(super) use crate::sandbox::{
+    ids::Ids,
+    table::{Keyed, Table},
 };
 
 /// Texts that the caller attached to an object.
@@ -42,66 +44,14 @@ impl World {
     }
 }
 
-/// Makes ids that look like Stripe's.
-pub(super) struct Ids(pub(super) ChaCha8Rng);
-
-impl Ids {
-    pub(super) fn next(&mut self, prefix: &str) -> String {
-        let mut id = String::with_capacity(prefix.len() + 24);
-        id.push_str(prefix);
-        for _ in 0..24 {
-            id.push(char::from(self.0.sample(Alphanumeric)));
-        }
-        id
-    }
-}
-
 /// An object that can be listed.
-pub(super) trait Record {
+pub(super) trait Record: Keyed {
     /// The object's name, as in the field `object`.
     const OBJECT: &'static str;
     /// The path of its list.
     const URL: &'static str;
-    fn id(&self) -> &str;
     fn created(&self) -> Timestamp;
     fn render(&self) -> Value;
-}
-
-/// Objects in the order of their creation.
-pub(super) struct Table<T> {
-    rows: Vec<T>,
-    index: HashMap<String, usize>,
-}
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self { rows: Vec::new(), index: HashMap::new() }
-    }
-}
-
-impl<T: Record> Table<T> {
-    pub(super) fn push(&mut self, row: T) {
-        self.index.insert(row.id().to_owned(), self.rows.len());
-        self.rows.push(row);
-    }
-
-    pub(super) fn get(&self, id: &str) -> Option<&T> {
-        self.rows.get(self.position(id)?)
-    }
-
-    pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut T> {
-        let at = self.position(id)?;
-        self.rows.get_mut(at)
-    }
-
-    pub(super) fn position(&self, id: &str) -> Option<usize> {
-        self.index.get(id).copied()
-    }
-
-    /// Oldest first.
-    pub(super) fn rows(&self) -> &[T] {
-        &self.rows
-    }
 }
 
 /// Who asked: what events and the ledger say about it.
