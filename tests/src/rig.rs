@@ -6,7 +6,7 @@ use keybrake::{
     app::App,
     config::Config,
     outside::Clock,
-    sandbox::{Sandbox, Settings},
+    sandbox::{Sandbox, Settings, TwilioSettings},
     server,
     store::sqlite::Durability,
 };
@@ -240,6 +240,9 @@ fn config(data: &Path, vendor_url: &str, more: &[(String, String)]) -> Config {
         "KEYBRAKE_API_KEY" => Some(API_KEY.to_owned()),
         "KEYBRAKE_VENDOR_STRIPE_BASE_URL" => Some(vendor_url.to_owned()),
         "KEYBRAKE_VENDOR_STRIPE_SECRET" => Some(SECRET.to_owned()),
+        "KEYBRAKE_VENDOR_TWILIO_BASE_URL" => Some(vendor_url.to_owned()),
+        "KEYBRAKE_VENDOR_TWILIO_SECRET" => Some(TwilioSettings::default().auth_token),
+        "KEYBRAKE_VENDOR_TWILIO_ACCOUNT" => Some(TwilioSettings::default().account_sid),
         _ => None,
     };
     let more =

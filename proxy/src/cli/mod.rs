@@ -39,7 +39,7 @@ enum Command {
     Demo(demo::Options),
     /// Run the sandbox: a strict fake of Stripe, to try things out.
     Sandbox(sandbox::Options),
-    /// Keep the vendors' secrets.
+    /// Keep the vendors' secrets, and check definitions of your own.
     #[command(subcommand)]
     Vendor(vendor::Command),
     /// Issue, show, refresh and revoke vault keys.

@@ -1,6 +1,9 @@
-//! `keybrake vendor`: the vendors' secrets, sealed in the data directory.
+//! `keybrake vendor`: the vendors' secrets, sealed in the data directory, and their definitions.
 
-use std::io::{IsTerminal, Read};
+use std::{
+    io::{IsTerminal, Read},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -10,7 +13,7 @@ use serde_json::json;
 use super::{print, table, talk};
 use crate::{
     app::VENDOR_SECRETS,
-    config::{Config, environment},
+    config::{self, Config, environment},
     outside::Clock,
     seal::SealKey,
     store::sqlite::{Durability, SqliteStore},
@@ -27,6 +30,14 @@ pub(super) enum Command {
         #[arg(long)]
         from_env: Option<String>,
     },
+    /// Check the definition of a vendor of your own, and say what it prices.
+    Check {
+        /// The file.
+        file: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// List the vendors and whether they have a secret. The server must be stopped.
     List {
         /// As JSON.
@@ -36,6 +47,9 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<()> {
+    if let Command::Check { file, json } = &command {
+        return check(file, *json);
+    }
     let config = Config::load(&environment)?;
     let mut store = SqliteStore::open(&config.data_dir, Durability::Full)?;
     match command {
@@ -52,7 +66,36 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::List { json } => list(&config, &store, json),
+        Command::Check { .. } => Ok(()),
     }
+}
+
+/// Reads a definition as the server would, and lists what it says about writes.
+fn check(file: &Path, as_json: bool) -> anyhow::Result<()> {
+    let definition = config::definition(file)?;
+    let row = |endpoint: String, what: &str| json!({ "endpoint": endpoint, "is": what });
+    let never = definition.never.iter().map(|it| row(it.to_string(), "never allowed"));
+    let free = definition.free.iter().map(|it| row(it.to_string(), "free"));
+    let guarded = definition.guarded.iter().map(|it| {
+        let without = it.without.join(", ");
+        row(it.endpoint.to_string(), &format!("free without {without}"))
+    });
+    let priced =
+        definition.priced.iter().map(|it| row(it.endpoint.get_ref().to_string(), "priced"));
+    let unpriced = definition
+        .unpriced
+        .iter()
+        .map(|it| row(it.endpoint.to_string(), "refused without a fixed hold"));
+    let rows: Vec<_> =
+        priced.chain(unpriced).chain(guarded).chain(free).chain(never).collect();
+    print(&table::show(&rows, &["endpoint", "is"], as_json));
+    talk(&format!(
+        "{} is valid: {} at {}; writes that are not listed are refused",
+        file.display(),
+        definition.name(),
+        definition.base_url.get_ref()
+    ));
+    Ok(())
 }
 
 /// A secret is never an argument: those are seen by everybody on the machine.

@@ -10,6 +10,7 @@
 mod currencies;
 mod objects;
 mod policies;
+mod twilio;
 
 use keybrake_tests::rig::{Key, Rig, eventually};
 use serde_json::json;
