@@ -86,8 +86,7 @@ fn check(file: &Path, as_json: bool) -> anyhow::Result<()> {
         .unpriced
         .iter()
         .map(|it| row(it.endpoint.to_string(), "refused without a fixed hold"));
-    let rows: Vec<_> =
-        priced.chain(unpriced).chain(guarded).chain(free).chain(never).collect();
+    let rows: Vec<_> = priced.chain(unpriced).chain(guarded).chain(free).chain(never).collect();
     print(&table::show(&rows, &["endpoint", "is"], as_json));
     talk(&format!(
         "{} is valid: {} at {}; writes that are not listed are refused",

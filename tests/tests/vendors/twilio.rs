@@ -12,10 +12,8 @@ const FROM: &str = "%2B15550001111";
 const PLACEHOLDER: &str = "AC00000000000000000000000000000000";
 
 fn slow_bills() -> Settings {
-    let twilio = TwilioSettings {
-        price_delay: Duration::from_mins(10),
-        ..TwilioSettings::default()
-    };
+    let twilio =
+        TwilioSettings { price_delay: Duration::from_mins(10), ..TwilioSettings::default() };
     Settings { twilio, ..Settings::default() }
 }
 
@@ -148,7 +146,7 @@ async fn a_message_that_never_landed_is_released_and_one_of_twins_stays_in_doubt
     .await;
     rig.clock.advance(Duration::from_hours(25));
     let rows = eventually("an operator is asked", || async {
-        rig.clock.advance(Duration::from_secs(600));
+        rig.clock.advance(Duration::from_mins(10));
         let rows = rig.calls("agent_run_label=twins").await;
         rows.iter().all(|row| row["note"] != json!(null)).then_some(rows)
     })
