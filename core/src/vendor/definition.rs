@@ -344,6 +344,9 @@ pub struct About {
     /// Whether the amount comes on top of what it stands for.
     #[serde(default)]
     pub adds: bool,
+    /// JSON pointers, of the object, to amounts that the call's comes on top of.
+    #[serde(default)]
+    pub onto: Vec<String>,
     /// Whether the call only gives back.
     #[serde(default)]
     pub releases: bool,
