@@ -162,7 +162,7 @@ async fn law_8_default_deny_of_requests_outside_what_is_proxied() {
         (post("/stripe/v1/ephemeral_keys").body(""), 403, "endpoint_not_allowed"),
         (
             rig.http
-                .delete(format!("{}/stripe/v1/customers/cus_1", rig.url))
+                .delete(format!("{}/stripe/v1/not_known_yet/x_1", rig.url))
                 .bearer_auth(&key.token),
             403,
             "unpriced_endpoint",
