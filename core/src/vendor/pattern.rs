@@ -86,14 +86,17 @@ impl Pattern {
         if self.parts.len() == 1 {
             return params.lookalike(&self.text);
         }
-        let Some(Part::Named(root)) = self.parts.first() else {
-            return None;
+        params.iter().map(|(name, _)| name).find(|name| self.is_alike(name))
+    }
+
+    /// Whether a name is this one in another spelling, a value in place of a group that this one is
+    /// in, or a group in place of its value.
+    fn is_alike(&self, name: &str) -> bool {
+        let fits = |(part, given): (&Part, &str)| match part {
+            Part::Named(expected) => expected.eq_ignore_ascii_case(given),
+            Part::Each => true,
         };
-        let alike = |name: &str| {
-            let given = split(name).next().unwrap_or_default();
-            given != root && given.eq_ignore_ascii_case(root) || name == root
-        };
-        params.iter().map(|(name, _)| name).find(|name| alike(name))
+        self.parts.iter().zip(split(name)).all(fits) && bound(&self.parts, name, true).is_none()
     }
 }
 
@@ -247,6 +250,10 @@ mod tests {
         assert!(alike("amount[value]", "amount=1"));
         assert!(!alike("amount[value]", "amount[value]=1&amounts=2"));
         assert!(alike("amount", "amount[value]=1"));
+        for other in ["a[0][b][]=1", "a[0][B]=1", "A[0][b]=1", "a[0][b][c]=1", "a[0]=1", "a=1"] {
+            assert!(alike("a[*][b]", other), "{other}");
+        }
+        assert!(!alike("a[*][b]", "a[0][b]=1&a[1][c]=2&b=3&a[0][bb]=4"));
     }
 
     #[test]
