@@ -198,6 +198,12 @@ impl Call {
         }
     }
 
+    /// Whether it is in flight.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.life().is_some_and(|life| life.state == State::Held)
+    }
+
     /// Whether it is in flight or in doubt.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -233,9 +233,12 @@ fn load_parts(
 }
 
 /// Loads every call that is in flight or in doubt, with its budgets.
-fn load_open_calls(connection: &Connection, rows: &mut Rows) -> Result<(), StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT id FROM calls WHERE state IN ('held', 'in_doubt')")?;
+pub(super) fn load_open_calls(connection: &Connection, rows: &mut Rows) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM calls WHERE state = 'in_doubt' UNION ALL \
+         SELECT id FROM calls WHERE state = 'held' \
+         AND id >= (SELECT value FROM meta WHERE name = 'oldest_held')",
+    )?;
     let ids: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     ids.into_iter().try_for_each(|id| load_call(connection, rows, CallId::from_number(id)))
 }

@@ -264,7 +264,7 @@ impl Readers {
         self.ask(|connection| {
             let sql = format!(
                 "SELECT {} FROM calls c JOIN vault_keys k ON k.id = c.vault_key \
-                 WHERE c.id IN (SELECT id FROM calls WHERE state IN ('held', 'in_doubt') AND state = 'in_doubt' \
+                 WHERE c.id IN (SELECT id FROM calls WHERE state = 'in_doubt' \
                  UNION SELECT id FROM calls WHERE awaits_bill = 1) ORDER BY c.id",
                 rows::CALL
             );
@@ -304,7 +304,7 @@ impl Readers {
         self.ask(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT count(*), min(at) FROM calls \
-                 WHERE state IN ('held', 'in_doubt') AND state = 'in_doubt'",
+                 WHERE state = 'in_doubt'",
             )?;
             let found = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?));
             let (calls, oldest) = statement.query_row([], found)?;
@@ -372,9 +372,12 @@ fn conditions(filter: &CallFilter) -> (String, Vec<Value>) {
         .vendors
         .as_ref()
         .map(|names| Value::Text(serde_json::to_string(names).unwrap_or_default()));
-    // In these words the index of open calls serves.
+    // In these words few rows are read: the index has those in doubt alone.
     let of_state = match filter.state.as_deref() {
-        Some("held" | "in_doubt") => "c.state IN ('held', 'in_doubt') AND c.state = ?",
+        Some("held") => {
+            "c.id >= (SELECT value FROM meta WHERE name = 'oldest_held') AND c.state = ?"
+        }
+        Some("in_doubt") => "c.state = 'in_doubt' AND c.state = ?",
         Some(_) | None => "c.state = ?",
     };
     let all = [

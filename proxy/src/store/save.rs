@@ -4,7 +4,7 @@ use keybrake_core::{
     access::ApiKey,
     budget::Budget,
     call::State,
-    ids::{BudgetId, KeyId},
+    ids::{BudgetId, CallId, KeyId},
     ledger::rows::{Call, Record, Rows, VaultKey, Verdict},
     policy::Runs,
     time::Timestamp,
@@ -13,8 +13,12 @@ use rusqlite::{Connection, params};
 
 use super::{StoreError, rows};
 
-/// Writes what a batch changed.
-pub(super) fn save(connection: &Connection, rows: &Rows) -> Result<(), StoreError> {
+/// Writes what a batch changed. No call that is older than `oldest_held` is held after it.
+pub(super) fn save(
+    connection: &Connection,
+    rows: &Rows,
+    oldest_held: Option<CallId>,
+) -> Result<(), StoreError> {
     let changes = &rows.changes;
     for budget in changes.budgets.iter().filter_map(|id| rows.budgets.get(id)) {
         save_budget(connection, budget)?;
@@ -46,9 +50,12 @@ pub(super) fn save(connection: &Connection, rows: &Rows) -> Result<(), StoreErro
     for call in updated.filter_map(|id| rows.calls.get(id)) {
         update_call(connection, call)?;
     }
+    let oldest_held = oldest_held.map_or(i64::MAX, CallId::number);
     connection
-        .prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES ('clock', ?1)")?
-        .execute([rows.clock.as_micros()])?;
+        .prepare_cached(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES ('clock', ?1), ('oldest_held', ?2)",
+        )?
+        .execute([rows.clock.as_micros(), oldest_held])?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 //! before its call is answered with "held".
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     path::Path,
     sync::Arc,
@@ -48,9 +48,9 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
-    /// The calls in flight and in doubt that this process wrote: what ends most calls needs no
-    /// look into the database. Nobody else writes, so what stands here is what stands there.
-    open_calls: HashMap<CallId, Call>,
+    /// The calls in flight and in doubt: what ends most calls needs no look into the database.
+    /// Nobody else writes, so what stands here is what stands there.
+    open_calls: BTreeMap<CallId, Call>,
     checkpoints: Checkpoints,
     metrics: Option<Arc<Metrics>>,
     _lock: File,
@@ -85,7 +85,10 @@ impl SqliteStore {
             return Err(StoreError::Version { found, known: VERSION });
         }
         let checkpoints = Checkpoints::start(Connection::open(directory.join(FILE))?)?;
-        Ok(Self { connection, open_calls: HashMap::new(), checkpoints, metrics: None, _lock: lock })
+        let mut rows = Rows::new(load::read_clock(&connection)?);
+        load::load_open_calls(&connection, &mut rows)?;
+        let open_calls = rows.calls.into_iter().collect();
+        Ok(Self { connection, open_calls, checkpoints, metrics: None, _lock: lock })
     }
 
     /// A second connection that only reads.
@@ -115,7 +118,7 @@ impl SqliteStore {
         }
         let before = Money::of(&rows);
         let replies = decide(&mut rows, commands, clock);
-        save::save(&transaction, &rows)?;
+        save::save(&transaction, &rows, oldest_held(&self.open_calls, &rows))?;
         for (command, reply) in commands.iter().zip(&replies) {
             if let Some((call, sealed)) = command.answer_to_store(reply) {
                 transaction
@@ -132,12 +135,12 @@ impl SqliteStore {
             let changed = rows.changes.new_calls.union(&rows.changes.calls);
             changed.filter_map(|id| rows.calls.get(id)).for_each(|call| metrics.call(call));
         }
-        let changes = &rows.changes;
-        for id in changes.new_calls.iter().chain(&changes.calls).chain(&changes.amended) {
-            match rows.calls.remove(id).filter(Call::is_open) {
-                Some(call) => self.open_calls.insert(*id, call),
-                None => self.open_calls.remove(id),
-            };
+        for (id, call) in rows.calls.drain() {
+            if call.is_open() {
+                self.open_calls.insert(id, call);
+            } else {
+                self.open_calls.remove(&id);
+            }
         }
         Ok(replies)
     }
@@ -247,4 +250,11 @@ impl SqliteStore {
         }
         Ok(all)
     }
+}
+
+/// A call that no held one is older than, once a batch with these rows is committed. One that the
+/// batch ends may still count: then the next look reads a row more.
+fn oldest_held(open: &BTreeMap<CallId, Call>, rows: &Rows) -> Option<CallId> {
+    let known = open.values().chain(rows.calls.values());
+    known.filter(|call| call.is_held()).map(|call| call.id).min()
 }
