@@ -41,6 +41,12 @@ impl Pattern {
         params.get(&self.text)
     }
 
+    /// The group whose members `*` stands for: what is in front of it. None without a `*`.
+    #[must_use]
+    pub fn group(&self) -> Option<&str> {
+        self.text.split_once('*').map(|(group, _)| group)
+    }
+
     /// The members of the group, by what stands for `*`: each once, also those that lack this
     /// parameter. Where there is no `*`, one member if the parameter is given.
     #[must_use]
@@ -72,6 +78,17 @@ impl Pattern {
                 && bound(&self.parts, name, false).is_some()
         };
         params.iter().filter(move |(name, _)| named(name)).map(|(_, value)| value)
+    }
+
+    /// What lies deeper under this name than [`Self::values`] goes, sorted: by the name of the member
+    /// that it is in, such as `to[0]` of `to[0][email]`, with its value.
+    pub fn deeper<'p>(&self, params: &'p Params) -> impl Iterator<Item = (&'p str, &'p str)> {
+        let depth = self.parts.len() + 1;
+        params.iter().filter_map(move |(name, value)| {
+            let (end, _) = name.match_indices('[').nth(depth.checked_sub(1)?)?;
+            bound(&self.parts, name, false)?;
+            Some((name.get(..end)?, value))
+        })
     }
 
     /// A name among the parameters that a reader could take for this one although it is another.
@@ -199,6 +216,16 @@ mod tests {
         assert_eq!(values("to", "to=a&cc=b"), 1);
         assert_eq!(values("to", "to[0]=a&to[1]=b&to[2][x]=c"), 2);
         assert_eq!(values("*[to]", "0[to]=a&1[to][0]=b&1[to][1]=c&1[cc]=d"), 3);
+    }
+
+    #[test]
+    fn what_lies_deeper_is_told_by_the_member_that_it_is_in() {
+        let given = params("to[0][name]=A&to[0][email]=a&to[1][email]=b&to[2]=c&too[0][email]=d");
+        let deeper: Vec<_> = pattern("to").deeper(&given).collect();
+        assert_eq!(deeper, [("to[0]", "a"), ("to[0]", "A"), ("to[1]", "b")]);
+        let given = params("0[to][0][x]=a&1[to][0][x][y]=b");
+        let deeper: Vec<_> = pattern("*[to]").deeper(&given).collect();
+        assert_eq!(deeper, [("0[to][0]", "a"), ("1[to][0]", "b")]);
     }
 
     #[test]
