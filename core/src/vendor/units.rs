@@ -166,17 +166,23 @@ fn sum(patterns: &[Pattern], of: impl Fn(&Pattern) -> usize) -> u64 {
 
 /// Values, and members that are groups themselves.
 fn items(pattern: &Pattern, params: &Params) -> usize {
-    let mut groups: Vec<&str> = pattern.deeper(params).map(|(member, _)| member).collect();
-    groups.dedup();
-    pattern.values(params).count() + groups.len()
+    let (mut count, mut group) = (0, None);
+    for (member, _) in pattern.under(params) {
+        // The values of one group stand together.
+        count += usize::from(member.is_none() || member != group);
+        group = member;
+    }
+    count
 }
 
 /// Addresses in values, and in what lies deeper, such as `to[0][email]`. Whoever writes several into
 /// one value does not get them for the price of one.
 fn addresses(pattern: &Pattern, params: &Params) -> usize {
-    let within = |text: &str| text.matches('@').count();
-    let direct: usize = pattern.values(params).map(|text| within(text).max(1)).sum();
-    direct + pattern.deeper(params).map(|(_, text)| within(text)).sum::<usize>()
+    let of = |(member, text): (Option<&str>, &str)| {
+        let within = text.bytes().filter(|b| *b == b'@').count();
+        if member.is_none() { within.max(1) } else { within }
+    };
+    pattern.under(params).map(of).sum()
 }
 
 impl Used {
