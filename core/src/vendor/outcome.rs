@@ -106,7 +106,7 @@ impl Definition {
             Rule::Unpriced(unpriced) if is_success(status) => self.raised(unpriced, quoted, &body),
             // What a decline leaves behind is not known either.
             Rule::Unpriced(_) if declined => Outcome::executed(Effect::Moved(quoted.at_most), None),
-            Rule::Free if is_success(status) || is_read => {
+            Rule::Free if is_success(status) || declined || is_read => {
                 Outcome::executed(Effect::Moved(MicroUsd::ZERO), None)
             }
             Rule::Priced(_) | Rule::Unpriced(_) | Rule::Free | Rule::Never | Rule::Unlisted => {
@@ -115,8 +115,8 @@ impl Definition {
             }
         };
         let secret_refused = self.outcome.secret_refused.contains(&status);
-        let priced = matches!(rule, Rule::Priced(_) | Rule::Unpriced(_));
-        Outcome { secret_refused, declined: declined && priced, ..outcome }
+        let declined = declined && !is_read;
+        Outcome { secret_refused, declined, ..outcome }
     }
 
     /// What an object that an answer or a look-up shows says of the call that made or changed it.
@@ -449,6 +449,7 @@ mod tests {
             );
         }
         assert_eq!(evidence("/v1/customers", 200, &json!({})), nothing);
+        assert_eq!(evidence("/v1/customers", 402, &json!({})), nothing);
         assert_eq!(evidence("/v1/customers", 400, &json!({})), Evidence::NotExecuted);
         assert_eq!(evidence("/v1/customers", 500, &json!({})), Evidence::Unknown);
     }

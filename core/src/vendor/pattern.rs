@@ -113,6 +113,12 @@ impl Pattern {
         (rest.is_empty() || rest.starts_with('[')).then_some((member, rest))
     }
 
+    /// The values with this name, and of all that lies under it.
+    pub fn all_under<'p>(&self, params: &'p Params) -> impl Iterator<Item = &'p str> {
+        let within = |(name, _): &(&str, &str)| bound(&self.parts, name, false).is_some();
+        params.iter().filter(within).map(|(_, value)| value)
+    }
+
     /// A name among the parameters that a reader could take for this one although it is another.
     #[must_use]
     pub fn lookalike<'p>(&self, params: &'p Params) -> Option<&'p str> {
@@ -179,22 +185,31 @@ impl TryFrom<String> for Pattern {
     }
 }
 
-/// Whether a parameter is given (`name`), or has a value (`name=value`).
+/// Whether a parameter is given, or one under it (`name`), has a value (`name=value`), or is given
+/// with another one (`name!=value`).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Condition {
     name: Pattern,
-    value: Option<String>,
+    wanted: Wanted,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    Anything,
+    Value(String),
+    AnotherThan(String),
 }
 
 impl Condition {
     /// Whether it holds of these parameters.
     #[must_use]
     pub fn holds(&self, params: &Params) -> bool {
-        self.name.values(params).any(|given| match &self.value {
-            Some(value) => given == value,
-            None => !given.is_empty(),
-        })
+        match &self.wanted {
+            Wanted::Anything => self.name.all_under(params).any(|given| !given.is_empty()),
+            Wanted::Value(value) => self.name.values(params).any(|given| given == value),
+            Wanted::AnotherThan(value) => self.name.all_under(params).any(|given| given != value),
+        }
     }
 }
 
@@ -202,11 +217,14 @@ impl TryFrom<String> for Condition {
     type Error = InvalidPattern;
 
     fn try_from(text: String) -> Result<Self, InvalidPattern> {
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (text.as_str(), None),
+        let (name, wanted) = match text.split_once('=') {
+            Some((name, value)) => match name.strip_suffix('!') {
+                Some(name) => (name, Wanted::AnotherThan(value.to_owned())),
+                None => (name, Wanted::Value(value.to_owned())),
+            },
+            None => (text.as_str(), Wanted::Anything),
         };
-        Ok(Self { name: name.parse()?, value })
+        Ok(Self { name: name.parse()?, wanted })
     }
 }
 
@@ -263,7 +281,18 @@ mod tests {
         };
         assert!(holds("mode", "mode=x") && !holds("mode", "mode=") && !holds("mode", "a=1"));
         assert!(holds("mode=x", "mode=x") && !holds("mode=x", "mode=y") && !holds("mode=x", ""));
+        assert!(
+            holds("mode!=x", "mode=X")
+                && holds("mode!=x", "mode=")
+                && holds("mode!=x", "mode[a]=x1")
+        );
+        assert!(!holds("mode!=x", "mode=x") && !holds("mode!=x", "a=y"));
         assert!(holds("MediaUrl", "MediaUrl[0]=x"));
+        assert!(holds("options", "options[0][price]=x") && !holds("options", "options[0][price]="));
+        assert!(
+            holds("a[*][b]=true", "a[0][b]=false&a[1][b]=true")
+                && !holds("a[*][b]=true", "a[0][b]=false")
+        );
     }
 
     #[test]
