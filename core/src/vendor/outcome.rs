@@ -116,7 +116,7 @@ impl Definition {
         };
         let secret_refused = self.outcome.secret_refused.contains(&status);
         let declined = declined && !is_read;
-        Outcome { secret_refused, declined, ..outcome }
+        Outcome { declined, secret_refused, ..outcome }
     }
 
     /// What an object that an answer or a look-up shows says of the call that made or changed it.

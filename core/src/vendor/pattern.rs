@@ -115,8 +115,7 @@ impl Pattern {
 
     /// The values with this name, and of all that lies under it.
     pub fn all_under<'p>(&self, params: &'p Params) -> impl Iterator<Item = &'p str> {
-        let within = |(name, _): &(&str, &str)| bound(&self.parts, name, false).is_some();
-        params.iter().filter(within).map(|(_, value)| value)
+        self.under(params).map(|(_, value)| value)
     }
 
     /// A name among the parameters that a reader could take for this one although it is another.

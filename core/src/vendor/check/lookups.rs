@@ -91,12 +91,13 @@ fn one(
 fn list(priced: &Priced, list: &List, at: &Place, faults: &mut Faults) {
     let names = priced.endpoint.get_ref().names();
     let customer = priced.customer.iter().map(|_| "customer");
-    let known: Vec<_> = names.chain(["since", "until", "day"]).chain(customer).collect();
+    let known: Vec<_> = names.chain(["since", "until"]).chain(customer).collect();
     path(&list.get, at.key("get"), &known, &[], faults);
     if !list.items.is_empty() {
         pointer(&list.items, at.key("items"), faults);
     }
     optional(list.tag.as_ref(), at.key("tag"), faults);
+    optional(list.made_at.as_ref(), at.key("made_at"), faults);
     for (name, shown) in &list.alike {
         pointer(shown, at.key("alike").key(name), faults);
     }

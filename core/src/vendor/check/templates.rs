@@ -38,6 +38,9 @@ fn priced(priced: &Priced, at: &Place, faults: &mut Faults) {
         pointer(&ask.currency, at.key("currency"), faults);
         optional(ask.less.as_ref(), at.key("less"), faults);
     }
+    for (index, amount) in priced.about.iter().flat_map(|about| about.onto.iter().enumerate()) {
+        pointer(amount, at.key("about").key("onto").item(index), faults);
+    }
     if let Some(cancel) = &priced.cancel {
         path(cancel, at.key("cancel"), &["id"], &["id"], faults);
     }
