@@ -62,7 +62,7 @@ impl Pattern {
             return self.one(params).map(|_| "").into_iter().collect();
         };
         let mut members: Vec<&str> =
-            params.iter().filter_map(|(name, _)| Some(star.member_of(name)?.0)).collect();
+            self.near(params).filter_map(|(name, _)| Some(star.member_of(name)?.0)).collect();
         // Names are sorted, so that those of one member stand together.
         members.dedup();
         members
@@ -72,7 +72,7 @@ impl Pattern {
     #[must_use]
     pub fn by_member<'p>(&self, params: &'p Params) -> BTreeMap<&'p str, &'p str> {
         let mut values = BTreeMap::new();
-        for (name, value) in params.iter() {
+        for (name, value) in self.near(params) {
             if let Some((member, "")) = self.begin_of(name) {
                 // Of a name that may repeat, the first counts, as in `one`.
                 values.entry(member).or_insert(value);
@@ -93,12 +93,18 @@ impl Pattern {
         &self,
         params: &'p Params,
     ) -> impl Iterator<Item = (Option<&'p str>, &'p str)> {
-        params.iter().filter_map(|(name, value)| {
+        self.near(params).filter_map(|(name, value)| {
             let (_, rest) = self.begin_of(name)?;
             let deeper = rest.match_indices('[').nth(1);
             let member = deeper.and_then(|(at, _)| name.get(..name.len() - rest.len() + at));
             Some((member, value))
         })
+    }
+
+    /// The parameters among which those with this name are.
+    fn near<'p>(&self, params: &'p Params) -> impl Iterator<Item = (&'p str, &'p str)> {
+        let begin = self.star.as_ref().map_or(self.text.as_str(), |star| star.before.as_str());
+        params.beginning(begin)
     }
 
     /// What stands for `*` in a name that begins as this one does, and the rest of the name.
@@ -140,10 +146,11 @@ impl Pattern {
 impl Star {
     /// The member of the group that a name is in, and the rest of the name from its end on.
     fn member_of<'n>(&self, name: &'n str) -> Option<(&'n str, &'n str)> {
-        let rest = name.strip_prefix(self.before.as_str())?;
+        // First, since comparing with nothing is slow: it reads where an empty text points to.
         if self.before.is_empty() {
-            return Some(rest.split_at(rest.find('[').unwrap_or(rest.len())));
+            return Some(name.split_at(name.find('[').unwrap_or(name.len())));
         }
+        let rest = name.strip_prefix(self.before.as_str())?;
         rest.find(']').map(|end| rest.split_at(end))
     }
 }
