@@ -130,20 +130,42 @@ impl Pattern {
         if self.parts == 1 {
             return params.lookalike(&self.text);
         }
-        let (root, _) = self.text.split_once('[')?;
-        if root == "*" {
-            return None;
-        }
-        let alike = |name: &str| {
-            let start = name.get(..root.len()).filter(|start| start.eq_ignore_ascii_case(root));
-            let rest = name.get(root.len()..).unwrap_or_default();
-            start.is_some_and(|start| rest.is_empty() || rest.starts_with('[') && start != root)
+        params.iter().map(|(name, _)| name).find(|name| self.is_alike(name))
+    }
+
+    /// Whether a name is this one in another spelling, a value in place of a group that this one is
+    /// in, or a group in place of its value.
+    fn is_alike(&self, name: &str) -> bool {
+        let alike = match &self.star {
+            None => overlap(&self.text, name),
+            Some(star) => match name.get(star.before.len()..) {
+                Some(rest) if !rest.is_empty() => {
+                    let start = name.get(..star.before.len()).unwrap_or_default();
+                    start.eq_ignore_ascii_case(&star.before)
+                        && overlap(&star.after, star.after_member(rest))
+                }
+                _ => overlap(&star.before, name),
+            },
         };
-        params.iter().map(|(name, _)| name).find(|name| alike(name))
+        alike && !matches!(self.begin_of(name), Some((_, "")))
     }
 }
 
+/// Whether one name begins with the other, in whatever case, and goes on with a member.
+fn overlap(one: &str, other: &str) -> bool {
+    let both = one.len().min(other.len());
+    let (one, other) = (one.as_bytes().split_at(both), other.as_bytes().split_at(both));
+    let goes_on = one.1.first().or(other.1.first());
+    goes_on.is_none_or(|next| *next == b'[') && one.0.eq_ignore_ascii_case(other.0)
+}
+
 impl Star {
+    /// What is behind the member of the group that a name goes on with.
+    fn after_member<'n>(&self, rest: &'n str) -> &'n str {
+        let end = if self.before.is_empty() { '[' } else { ']' };
+        rest.find(end).and_then(|at| rest.get(at..)).unwrap_or_default()
+    }
+
     /// The member of the group that a name is in, and the rest of the name from its end on.
     fn member_of<'n>(&self, name: &'n str) -> Option<(&'n str, &'n str)> {
         // First, since comparing with nothing is slow: it reads where an empty text points to.
@@ -308,6 +330,10 @@ mod tests {
         assert!(alike("amount[value]", "amount=1"));
         assert!(!alike("amount[value]", "amount[value]=1&amounts=2"));
         assert!(alike("amount", "amount[value]=1"));
+        for other in ["a[0][b][]=1", "a[0][B]=1", "A[0][b]=1", "a[0][b][c]=1", "a[0]=1", "a=1"] {
+            assert!(alike("a[*][b]", other), "{other}");
+        }
+        assert!(!alike("a[*][b]", "a[0][b]=1&a[1][c]=2&b=3&a[0][bb]=4"));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 )]
 
 mod cases;
+mod hostile;
 mod prices;
 mod routes;
 

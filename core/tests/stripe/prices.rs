@@ -22,7 +22,7 @@ use crate::{
     stripe,
 };
 
-const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
 /// The one rate that a case names, for the currency of its request.
 fn rates(case: &Case) -> Rates {
