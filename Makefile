@@ -15,10 +15,12 @@ test: tools
 tools:
 	tests/install.sh
 
-## What a call costs: nginx's proxy_pass and keybrake before the same upstream, in one run.
+## What a call costs: nginx's proxy_pass and keybrake before the same upstream, in one run; then what
+## it takes to price one.
 bench: tools
 	$(CARGO) build --release --locked --package keybrake
 	tests/bench/run.sh target/release/keybrake
+	$(CARGO) bench --locked --package keybrake-core --bench pricing -- --quiet
 
 ## Change core's money paths in many small ways: a test must notice each. Prints those that none did.
 mutants:

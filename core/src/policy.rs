@@ -144,6 +144,14 @@ impl EndpointPattern {
             && self.segments.iter().zip(&other.segments).all(fits)
     }
 
+    /// The names of the segments that stand for any.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Any(name) => Some(name.as_str()),
+            Segment::Literal(_) => None,
+        })
+    }
+
     /// The segment of the endpoint that stands for `{name}`.
     #[must_use]
     pub fn capture<'a>(&self, endpoint: &'a Endpoint, name: &str) -> Option<&'a str> {
@@ -434,8 +442,28 @@ impl Serialize for MicroUsd {
 
 impl<'de> Deserialize<'de> for MicroUsd {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Dollars)
+    }
+}
+
+/// Reads an amount, and says what is asked for where something else is given.
+struct Dollars;
+
+impl serde::de::Visitor<'_> for Dollars {
+    type Value = MicroUsd;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("dollars as text, such as \"0.0009\"")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<MicroUsd, E> {
+        let invalid = |_| {
+            let shown: String = text.chars().take(40).collect();
+            E::custom(format_args!(
+                "{shown:?} is not an amount: write dollars with at most six decimals, such as \"0.0009\""
+            ))
+        };
+        MicroUsd::parse(text).map_err(invalid)
     }
 }
 

@@ -36,6 +36,9 @@ pub fn segments(text: &str) -> NonZeroU32 {
         // An extension character is an escape and another septet, which stay together.
         return packed(text.chars().map(septets), &GSM_7);
     }
+    if text.chars().all(stands_alone) {
+        return packed(text.chars().map(|c| units([c])), &UCS_2);
+    }
     let graphemes = text.graphemes(true).flat_map(|grapheme| {
         let whole = units(grapheme.chars());
         // What no segment can take as a whole is cut, but never between two surrogates.
@@ -47,18 +50,35 @@ pub fn segments(text: &str) -> NonZeroU32 {
 }
 
 /// The segments that these pieces fill, in their order, where none may be cut.
-fn packed(pieces: impl Iterator<Item = u32> + Clone, sizes: &Sizes) -> NonZeroU32 {
-    let whole = pieces.clone().fold(0_u32, u32::saturating_add);
-    if whole <= sizes.single {
-        return NonZeroU32::MIN;
-    }
-    let first = (NonZeroU32::MIN, 0_u32);
-    let (count, _) =
-        pieces.fold(first, |(count, filled), piece| match filled.saturating_add(piece) {
-            filled if filled <= sizes.part => (count, filled),
-            _ => (count.saturating_add(1), piece),
-        });
-    count
+fn packed(pieces: impl Iterator<Item = u32>, sizes: &Sizes) -> NonZeroU32 {
+    let first = (0_u32, NonZeroU32::MIN, 0_u32);
+    let (whole, count, _) = pieces.fold(first, |(whole, count, filled), piece| {
+        let whole = whole.saturating_add(piece);
+        match filled.saturating_add(piece) {
+            filled if filled <= sizes.part => (whole, count, filled),
+            _ => (whole, count.saturating_add(1), piece),
+        }
+    });
+    if whole <= sizes.single { NonZeroU32::MIN } else { count }
+}
+
+/// Whether a character is surely read by itself beside others of this kind: letters and signs of
+/// most alphabets, kana and han. Looking for what belongs together is slow, and seldom needed.
+fn stands_alone(c: char) -> bool {
+    matches!(c,
+        ' '..='~'
+        | '\u{a0}'..='\u{ac}'
+        | '\u{ae}'..='\u{2ff}'
+        | '\u{370}'..='\u{482}'
+        | '\u{48a}'..='\u{58f}'
+        | '\u{5d0}'..='\u{5ea}'
+        | '\u{2010}'..='\u{2027}'
+        | '\u{20a0}'..='\u{20cf}'
+        | '\u{3001}'..='\u{3029}'
+        | '\u{3041}'..='\u{3096}'
+        | '\u{30a1}'..='\u{30fe}'
+        | '\u{4e00}'..='\u{9fff}'
+    )
 }
 
 /// How many UTF-16 code units these are.
@@ -103,6 +123,16 @@ mod tests {
             (1_600, 11),
         ] {
             assert_eq!(count(&"a".repeat(length)), segments, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_stands_alone_is_never_read_together_with_its_neighbours() {
+        let alone: String = ('\0'..=char::MAX).filter(|c| stands_alone(*c)).collect();
+        assert!(alone.chars().count() > 20_000);
+        let doubled: String = alone.chars().flat_map(|c| [c, c, 'a']).collect();
+        for text in [alone, doubled] {
+            assert_eq!(text.graphemes(true).count(), text.chars().count());
         }
     }
 

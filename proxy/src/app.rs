@@ -1,7 +1,7 @@
 //! What every request needs: the ledger, the vendors, the keys, the clock.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -17,7 +17,7 @@ use keybrake_core::{
     rates::Rates,
     refusal::Refusal,
     token::{ApiToken, TokenHash, VaultToken},
-    vendor::definition::Definition,
+    vendor::definition::{CredentialPlace, Definition},
 };
 use memchr::memmem::Finder;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
@@ -147,6 +147,8 @@ pub struct App {
     pub clock: Clock,
     /// The vendors by name.
     pub vendors: BTreeMap<String, Arc<Vendor>>,
+    /// Headers of their own that vendors take their credential in: SDKs put a vault key there too.
+    pub credential_headers: Vec<HeaderName>,
     /// The way to the vendors.
     pub upstream: Upstream,
     /// The requests that may send something.
@@ -206,6 +208,7 @@ impl App {
             writer,
             readers,
             clock,
+            credential_headers: credential_headers(&vendors)?,
             vendors,
             upstream: Upstream::new()?,
             in_flight: InFlight::default(),
@@ -377,6 +380,18 @@ fn vendors(
         Ok((name, Arc::new(vendor)))
     };
     configs.into_iter().map(vendor).collect()
+}
+
+fn credential_headers(vendors: &BTreeMap<String, Arc<Vendor>>) -> anyhow::Result<Vec<HeaderName>> {
+    let own = |vendor: &Arc<Vendor>| match &vendor.definition.credential_to {
+        CredentialPlace::Header(name) => Some(name.clone()),
+        CredentialPlace::Bearer | CredentialPlace::BasicUser | CredentialPlace::BasicPassword => {
+            None
+        }
+    };
+    // Two vendors can have the same.
+    let names: BTreeSet<String> = vendors.values().filter_map(own).collect();
+    header_names(names.iter())
 }
 
 fn header_names<'a>(names: impl Iterator<Item = &'a String>) -> anyhow::Result<Vec<HeaderName>> {

@@ -3,21 +3,24 @@
 //! Keys that are not given are made once in the data directory, readable by its owner alone.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use base64::Engine;
 use keybrake_core::{
     currency::Currency,
     money::MicroUsd,
     rates::{Margin, Rate, Rates},
     time::{Timestamp, parse_span},
-    vendor::{self, definition::Definition},
+    vendor::{
+        self,
+        definition::{Definition, Fault},
+    },
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -270,23 +273,42 @@ fn read_file(variable: Variables<'_>) -> anyhow::Result<(File, PathBuf)> {
 
 /// The definitions that are built in, and the operator's own.
 fn definitions(files: &[PathBuf], beside: &Path) -> anyhow::Result<Vec<Definition>> {
-    let own = files.iter().map(|file| definition(&beside.join(file)));
-    let definitions = vendor::built_in()?.into_iter().map(Ok).chain(own);
-    let definitions: Vec<Definition> = definitions.collect::<anyhow::Result<_>>()?;
-    let mut names = BTreeSet::new();
-    match definitions.iter().find(|definition| !names.insert(definition.name().to_owned())) {
-        Some(twice) => bail!("the vendor {:?} is defined twice", twice.name()),
-        None => Ok(definitions),
+    let mut definitions = vendor::built_in()?;
+    let mut stands_in = BTreeMap::new();
+    for file in files {
+        let definition = definition(&beside.join(file))?;
+        if let Some(other) = stands_in.insert(definition.name().to_owned(), file) {
+            bail!(
+                "the vendor {:?} is defined twice: in {} and in {}",
+                definition.name(),
+                other.display(),
+                file.display()
+            );
+        }
+        definitions.push(definition);
     }
+    Ok(definitions)
 }
 
-/// Reads the definition of a vendor.
+/// Reads the definition of a vendor of the operator's own. What is wrong with it is told line by
+/// line, in the form that editors can follow.
 pub fn definition(path: &Path) -> anyhow::Result<Definition> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("{} can't be read", path.display()))?;
-    let definition = Definition::parse(&text).with_context(|| path.display().to_string())?;
-    check_paths(&definition)?;
-    Ok(definition)
+    let built_in = vendor::built_in()?;
+    let ours = api::RESERVED.map(|name| (name, "paths under it are Keybrake's own"));
+    let theirs = built_in.iter().map(|known| {
+        (
+            known.name(),
+            "the vendor is built in; its address and prices are changed in keybrake.toml",
+        )
+    });
+    let taken: Vec<_> = ours.into_iter().chain(theirs).collect();
+    Definition::parse_beside(&text, &taken).map_err(|invalid| {
+        let told = |fault: &Fault| format!("{}:{}: {}", path.display(), fault.line, fault.why);
+        let told: Vec<_> = invalid.faults().iter().map(told).collect();
+        anyhow!("the vendor definition is not valid:\n{}", told.join("\n"))
+    })
 }
 
 fn rates(file: Option<FileRates>) -> anyhow::Result<Rates> {

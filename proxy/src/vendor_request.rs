@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request,
+    HeaderMap, HeaderName, HeaderValue, Method, Request,
     header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE},
 };
 use keybrake_core::{refusal::Refusal, vendor::definition::CredentialPlace};
@@ -45,7 +45,7 @@ pub(crate) fn build(
     content: Content<'_>,
     gate: Arc<Gate>,
 ) -> Result<Request<GatedBody>, Refusal> {
-    let authorization = authorization(vendor).ok_or(Refusal::VendorRefusedSecret)?;
+    let (credential_name, credential) = credential(vendor).ok_or(Refusal::VendorRefusedSecret)?;
     let (body, kind, idempotency_key) = match content {
         Content::None => (Bytes::new(), "", None),
         Content::Form { body, idempotency_key } => {
@@ -61,7 +61,7 @@ pub(crate) fn build(
         .map_err(|_| Refusal::PathNotCanonical)?;
     let sent = request.headers_mut();
     sent.extend(headers.clone());
-    sent.insert(AUTHORIZATION, authorization);
+    sent.insert(credential_name, credential);
     sent.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if has_body {
         sent.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -69,24 +69,27 @@ pub(crate) fn build(
     let header =
         vendor.definition.idempotency.as_ref().map(|idempotency| idempotency.header.as_str());
     if let Some((name, key)) = header.zip(idempotency_key) {
-        let name = http::HeaderName::try_from(name).map_err(|_| Refusal::LedgerUnavailable)?;
+        let name = HeaderName::try_from(name).map_err(|_| Refusal::LedgerUnavailable)?;
         sent.insert(name, HeaderValue::from_str(key).map_err(|_| Refusal::LedgerUnavailable)?);
     }
     Ok(request)
 }
 
-fn authorization(vendor: &Vendor) -> Option<HeaderValue> {
+/// The header with the secret.
+fn credential(vendor: &Vendor) -> Option<(HeaderName, HeaderValue)> {
     let secret = vendor.secret()?.expose_secret();
     let basic =
         |pair: String| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
-    let text = match vendor.definition.credential_to {
-        CredentialPlace::Bearer => format!("Bearer {secret}"),
-        CredentialPlace::BasicUser => basic(format!("{secret}:")),
+    let (name, text) = match &vendor.definition.credential_to {
+        CredentialPlace::Bearer => (AUTHORIZATION, format!("Bearer {secret}")),
+        CredentialPlace::BasicUser => (AUTHORIZATION, basic(format!("{secret}:"))),
         CredentialPlace::BasicPassword => {
-            basic(format!("{}:{secret}", vendor.account.as_deref().unwrap_or_default()))
+            let account = vendor.account.as_deref().unwrap_or_default();
+            (AUTHORIZATION, basic(format!("{account}:{secret}")))
         }
+        CredentialPlace::Header(name) => (HeaderName::try_from(name).ok()?, secret.to_owned()),
     };
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
-    Some(value)
+    Some((name, value))
 }

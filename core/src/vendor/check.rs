@@ -1,96 +1,165 @@
-//! What a definition must not contradict, said with the place where it stands.
+//! What a definition must not contradict. Each fault is said with the line where it stands.
+//!
+//! A definition decides on money, so whatever could make it say less than it seems to say is a
+//! fault: a template that nothing fills, an entry that is never reached, a look-up that would take
+//! nothing found for proof. All faults are told at once.
+//!
+//! For the lines, the text is read a second time, into a tree that knows where each value stands:
+//! so the definition's own types need no places that nobody else asks for.
 
-use std::ops::Range;
+use std::fmt;
 
-use super::definition::{Definition, Priced};
+use toml::de::{DeTable, DeValue};
 
-/// What is wrong with a definition.
-pub(super) struct Fault {
-    /// The byte of the text at which it stands.
-    pub(super) at: usize,
-    pub(super) why: String,
+use super::definition::Definition;
+
+mod addresses;
+mod endpoints;
+mod headers;
+mod lookups;
+mod prices;
+mod templates;
+
+/// One thing that is wrong with a definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The line where it stands, from 1.
+    pub line: usize,
+    /// What is wrong, and what to write instead.
+    pub why: String,
 }
 
-/// The first thing that is wrong.
-pub(super) fn fault(definition: &Definition) -> Option<Fault> {
-    about_vendor(definition).or_else(|| {
-        let mut faults = definition.priced.iter().filter_map(|priced| {
-            let why = about_priced(definition, priced)?;
-            Some(Fault { at: start(&priced.endpoint.span()), why })
-        });
-        faults.next()
-    })
-}
-
-const fn start(span: &Range<usize>) -> usize {
-    span.start
-}
-
-fn about_vendor(definition: &Definition) -> Option<Fault> {
-    let plain = |name: &str| {
-        !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-    };
-    let address = |url: &str| url.starts_with("https://") && !url.ends_with('/');
-    let lower = |names: &[String]| names.iter().all(|name| *name == name.to_ascii_lowercase());
-    let headers = &definition.headers;
-    let all = [&headers.request, &headers.response, &headers.refused, &headers.account];
-    let name = start(&definition.name.span());
-    let (at, why) = if !plain(definition.name()) {
-        (name, "its name has lower-case letters, digits and _ only")
-    } else if !address(definition.base_url.get_ref()) {
-        (
-            start(&definition.base_url.span()),
-            "its base_url begins with https:// and has no final slash",
-        )
-    } else if !definition.hosts.iter().all(|host| address(&host.base_url)) {
-        (name, "the base_url of each of its hosts begins with https:// and has no final slash")
-    } else if !all.into_iter().all(|names| lower(names)) {
-        (name, "header names are in lower case")
-    } else if headers.request_id.as_ref().is_some_and(|name| !headers.response.contains(name)) {
-        (name, "headers.request_id is one of the response headers that pass")
-    } else {
-        return None;
-    };
-    Some(Fault { at, why: why.to_owned() })
-}
-
-fn about_priced(definition: &Definition, priced: &Priced) -> Option<String> {
-    let kinds = priced.makes.iter().chain(priced.about.iter().map(|about| &about.kind));
-    let unknown = kinds.clone().find(|kind| definition.kind(kind).is_none());
-    let card = |name: &&String| !definition.cards.iter().any(|card| card.name == **name);
-    let no_card = priced.units.iter().filter_map(|unit| unit.card.as_ref()).find(card);
-    let priceless = priced.units.is_empty()
-        && priced.about.is_none()
-        && (priced.amount.is_none() || priced.currency.is_none())
-        && priced.ask.is_empty();
-    let halves = |unit: &super::units::Unit| {
-        unit.each.is_some() == unit.card.is_some() || unit.card.is_some() != unit.by.is_some()
-    };
-    let counts = |unit: &super::units::Unit| {
-        let groups = [!unit.items.is_empty(), !unit.addresses.is_empty()];
-        let one = [&unit.segments, &unit.minutes, &unit.number].map(Option::is_some);
-        groups.into_iter().chain(one).filter(|counts| *counts).count() > 1
-    };
-    if let Some(kind) = unknown {
-        Some(format!("there is no [[object]] with the kind {kind:?}"))
-    } else if let Some(card) = no_card {
-        Some(format!("there is no [[card]] with the name {card:?}"))
-    } else if priced.makes.is_some() && priced.about.is_some() {
-        Some("a call makes an object or is about one, not both".to_owned())
-    } else if priceless {
-        Some("a priced endpoint names amount and currency, units, the object it is about, or whom to ask".to_owned())
-    } else if priced.units.iter().any(halves) {
-        Some("a unit has a price: each, or a card with by".to_owned())
-    } else if priced.units.iter().any(counts) {
-        Some("a unit counts one thing: items, addresses, segments, minutes or number".to_owned())
-    } else if kinds.count() == 0
-        && priced.settled.is_none()
-        && priced.units.is_empty()
-        && !priced.silent
-    {
-        Some("what its answer says is missing: settled, or silent = true".to_owned())
-    } else {
-        None
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.why)
     }
 }
+
+/// A definition that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the vendor definition is not valid: {}", told(.0))]
+pub struct InvalidDefinition(Vec<Fault>);
+
+fn told(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl InvalidDefinition {
+    /// All that is wrong, in the order of its lines.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.0
+    }
+
+    /// What the reader of the text says.
+    pub(super) fn unread(text: &str, error: &toml::de::Error) -> Self {
+        let at = error.span().map_or(0, |span| span.start);
+        let why = error.message().lines().collect::<Vec<_>>().join(": ");
+        Self(vec![Fault { line: line(text, at), why }])
+    }
+}
+
+/// Where something stands: names of tables and positions in lists, from the top.
+#[derive(Clone, Debug, Default)]
+struct Place(Vec<Step>);
+
+#[derive(Clone, Debug)]
+enum Step {
+    Key(String),
+    Item(usize),
+}
+
+impl Place {
+    fn key(&self, name: &str) -> Self {
+        self.then(Step::Key(name.to_owned()))
+    }
+
+    fn item(&self, index: usize) -> Self {
+        self.then(Step::Item(index))
+    }
+
+    fn then(&self, step: Step) -> Self {
+        Self(self.0.iter().cloned().chain([step]).collect())
+    }
+
+    /// The byte at which it begins; of what is not there, where the table begins that lacks it.
+    fn offset(&self, document: &DeTable<'_>) -> usize {
+        let mut at = 0;
+        let mut table = Some(document);
+        let mut value: Option<&DeValue<'_>> = None;
+        for step in &self.0 {
+            let next = match step {
+                Step::Key(name) => table
+                    .and_then(|table| table.get_key_value(name.as_str()))
+                    .map(|(key, value)| (key.span().start, value)),
+                Step::Item(index) => value
+                    .and_then(|value| value.get(*index))
+                    .map(|value| (value.span().start, value)),
+            };
+            let Some((start, found)) = next else { return at };
+            at = start;
+            value = Some(found.get_ref());
+            table = found.get_ref().as_table();
+        }
+        at
+    }
+}
+
+/// The faults that were found so far.
+#[derive(Debug, Default)]
+struct Faults(Vec<(Place, String)>);
+
+impl Faults {
+    fn say(&mut self, at: Place, why: impl Into<String>) {
+        self.0.push((at, why.into()));
+    }
+
+    fn say_if(&mut self, wrong: bool, at: impl FnOnce() -> Place, why: &str) {
+        if wrong {
+            self.say(at(), why);
+        }
+    }
+}
+
+/// Checks a definition that was read from this text. Its name and prefixes are none of `taken`,
+/// each of which says of itself why.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(super) fn check(
+    text: &str,
+    definition: &Definition,
+    taken: &[(&str, &str)],
+) -> Result<(), InvalidDefinition> {
+    let mut faults = Faults::default();
+    addresses::check(definition, taken, &mut faults);
+    headers::check(definition, &mut faults);
+    endpoints::check(definition, &mut faults);
+    prices::check(definition, &mut faults);
+    templates::check(definition, &mut faults);
+    lookups::check(definition, &mut faults);
+    if faults.0.is_empty() {
+        return Ok(());
+    }
+    let document = DeTable::parse(text).map_err(|error| InvalidDefinition::unread(text, &error))?;
+    let place = |(at, why): (Place, String)| {
+        let line = line(text, at.offset(document.get_ref()));
+        Fault { line, why }
+    };
+    let mut faults: Vec<Fault> = faults.0.into_iter().map(place).collect();
+    faults.sort_by_key(|fault| fault.line);
+    Err(InvalidDefinition(faults))
+}
+
+fn line(text: &str, at: usize) -> usize {
+    text.get(..at).unwrap_or_default().matches('\n').count() + 1
+}
+
+/// Names as a message lists them.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.map(|name| format!("{name:?}")).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests;

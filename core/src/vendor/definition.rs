@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+pub use super::check::{Fault, InvalidDefinition};
 use super::{
-    check::{self, Fault},
+    check,
     pattern::{Condition, Pattern},
     units::{RateCard, Unit, Used},
 };
@@ -135,7 +136,7 @@ pub struct Guarded {
 }
 
 /// Where a credential stands in a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CredentialPlace {
     /// `Authorization: Bearer …`
@@ -144,6 +145,8 @@ pub enum CredentialPlace {
     BasicUser,
     /// The password of `Authorization: Basic …`; the account is its user name.
     BasicPassword,
+    /// A header of this lower-case name, as it is.
+    Header(String),
 }
 
 /// Which headers pass, by lower-case name.
@@ -498,22 +501,6 @@ pub struct DeclinedObject {
     pub message: String,
 }
 
-/// A definition that can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidDefinition {
-    /// Not the TOML that is asked for; says where.
-    #[error("the vendor definition is not valid: {0}")]
-    Toml(#[from] toml::de::Error),
-    /// A value that contradicts another or the rules.
-    #[error("the vendor definition is not valid: line {line}: {why}")]
-    Rule {
-        /// Where it stands, from 1.
-        line: usize,
-        /// What is wrong.
-        why: String,
-    },
-}
-
 /// What a definition says about an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub enum Rule<'a> {
@@ -531,15 +518,22 @@ pub enum Rule<'a> {
 
 impl Definition {
     /// Reads and checks a definition.
+    ///
+    /// # Errors
+    /// All that is wrong with it, or what keeps it from being read.
     pub fn parse(text: &str) -> Result<Self, InvalidDefinition> {
-        let definition: Self = toml::from_str(text)?;
-        match check::fault(&definition) {
-            Some(Fault { at, why }) => {
-                let before = text.get(..at).unwrap_or_default();
-                Err(InvalidDefinition::Rule { line: before.matches('\n').count() + 1, why })
-            }
-            None => Ok(definition),
-        }
+        Self::parse_beside(text, &[])
+    }
+
+    /// The same, where its name and own prefixes are none of these. Each says of itself what it is.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_beside(text: &str, taken: &[(&str, &str)]) -> Result<Self, InvalidDefinition> {
+        let read = toml::from_str(text);
+        let definition: Self = read.map_err(|error| InvalidDefinition::unread(text, &error))?;
+        check::check(text, &definition, taken)?;
+        Ok(definition)
     }
 
     /// Its name.

@@ -107,7 +107,10 @@ impl Definition {
             complete: true,
         };
         let event = |kind: &String| events_page(how.events.as_ref()?, kind, call.at, now);
+        // What carries no tag of ours is not found by it.
+        let can_tell = |list: &List| list.tag.is_none() || call.tagged;
         let list = |list: &List| {
+            can_tell(list).then_some(())?;
             let path = fill(&list.get, |name| search.blank(name, now))?;
             Some(Page::List { path, number: 1 })
         };

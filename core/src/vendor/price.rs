@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{
     amount::{Amount, Exchange, currency_at, number_at, number_in},
     definition::{About, Ask, Definition, Kind, Priced},
+    pattern::Pattern,
 };
 use crate::{
     currency::Currency,
@@ -150,25 +151,29 @@ impl Definition {
             let currency = currencies.and_then(|name| name.one(params)).map(str::to_owned);
             return Ok(Some(Asked { number: None, currency }));
         };
+        let by_member =
+            |name: Option<&'_ Pattern>| name.map(|name| name.by_member(params)).unwrap_or_default();
+        let given = amounts.by_member(params);
+        let (times, codes) = (by_member(priced.times.as_ref()), by_member(currencies));
         let mut asked = Asked::default();
         let mut sum: Option<u64> = None;
         for member in amounts.members(params) {
-            let Some(text) = amounts.of(params, member) else { return Ok(None) };
+            let Some(text) = given.get(member) else { return Ok(None) };
             let number = number_in(text, self.amounts, priced.signed);
             let number = number.ok_or_else(|| invalid(amounts.as_str()))?;
-            let times = match priced.times.as_ref().and_then(|name| name.of(params, member)) {
+            let times = match times.get(member) {
                 Some(text) => plain_integer(text).map_err(|_| invalid("quantity"))?,
                 None => 1,
             };
             let all = number.checked_mul(times).and_then(|all| all.checked_add(sum.unwrap_or(0)));
             sum = Some(all.ok_or_else(|| invalid(amounts.as_str()))?);
-            let given = currencies.and_then(|name| name.of(params, member));
-            if let (Some(one), Some(other)) = (&asked.currency, given)
+            let code = codes.get(member).copied();
+            if let (Some(one), Some(other)) = (&asked.currency, code)
                 && one != other
             {
                 return Err(invalid("currency"));
             }
-            asked.currency = asked.currency.or_else(|| given.map(str::to_owned));
+            asked.currency = asked.currency.or_else(|| code.map(str::to_owned));
         }
         let alone = || currencies.and_then(|name| name.one(params)).map(str::to_owned);
         Ok(Some(Asked { number: sum, currency: asked.currency.or_else(alone) }))

@@ -48,12 +48,16 @@ pub struct Unit {
     pub card: Option<String>,
     /// The parameter that the card is read by.
     pub by: Option<Pattern>,
-    /// Counts the values of these parameters.
+    /// Counts the values of these parameters, and the members of groups under them.
     #[serde(default)]
     pub items: Vec<Pattern>,
-    /// Counts the mail addresses in these parameters.
+    /// Counts the mail addresses in these parameters and under them.
     #[serde(default)]
     pub addresses: Vec<Pattern>,
+    /// Counts the bytes of all parameters, names and values: never fewer than the tokens that a
+    /// language model makes of them.
+    #[serde(default)]
+    pub bytes: bool,
     /// Counts the segments that this text has as an SMS.
     pub segments: Option<Pattern>,
     /// Counts the minutes that this parameter gives in seconds; one that is begun is one.
@@ -118,11 +122,6 @@ impl Unit {
     }
 
     fn count(&self, params: &Params) -> Result<u64, Refusal> {
-        let all = |patterns: &[Pattern], of: fn(&str) -> usize| {
-            let values = patterns.iter().flat_map(|pattern| pattern.values(params));
-            let count: usize = values.map(of).sum();
-            u64::try_from(count).unwrap_or(u64::MAX)
-        };
         let invalid = |name: &str| Refusal::InvalidAmount { name: name.to_owned() };
         let given = |pattern: &Pattern| -> Result<u64, Refusal> {
             if let Some(alike) = pattern.lookalike(params) {
@@ -134,6 +133,10 @@ impl Unit {
                 (None, None) => Err(invalid(pattern.as_str())),
             }
         };
+        if self.bytes {
+            let lengths = params.iter().map(|(name, value)| name.len() + value.len());
+            return Ok(u64::try_from(lengths.sum::<usize>()).unwrap_or(u64::MAX));
+        }
         if let Some(text) = &self.segments {
             if let Some(alike) = text.lookalike(params) {
                 return Err(invalid(alike));
@@ -148,14 +151,38 @@ impl Unit {
             return given(number);
         }
         if !self.items.is_empty() {
-            return Ok(all(&self.items, |_| 1));
+            return Ok(sum(&self.items, |pattern| items(pattern, params)));
         }
         if !self.addresses.is_empty() {
-            // Whoever writes several addresses into one value does not get them for the price of one.
-            return Ok(all(&self.addresses, |text| text.matches('@').count().max(1)));
+            return Ok(sum(&self.addresses, |pattern| addresses(pattern, params)));
         }
         Ok(1)
     }
+}
+
+fn sum(patterns: &[Pattern], of: impl Fn(&Pattern) -> usize) -> u64 {
+    u64::try_from(patterns.iter().map(of).sum::<usize>()).unwrap_or(u64::MAX)
+}
+
+/// Values, and members that are groups themselves.
+fn items(pattern: &Pattern, params: &Params) -> usize {
+    let (mut count, mut group) = (0, None);
+    for (member, _) in pattern.under(params) {
+        // The values of one group stand together.
+        count += usize::from(member.is_none() || member != group);
+        group = member;
+    }
+    count
+}
+
+/// Addresses in values, and in what lies deeper, such as `to[0][email]`. Whoever writes several into
+/// one value does not get them for the price of one.
+fn addresses(pattern: &Pattern, params: &Params) -> usize {
+    let of = |(member, text): (Option<&str>, &str)| {
+        let within = text.bytes().filter(|b| *b == b'@').count();
+        if member.is_none() { within.max(1) } else { within }
+    };
+    pattern.under(params).map(of).sum()
 }
 
 impl Used {
@@ -171,4 +198,50 @@ fn times(each: MicroUsd, count: u64, per: Option<NonZeroU64>) -> Option<MicroUsd
     let all = u128::from(each.as_micros()) * u128::from(count);
     let micros = all.div_ceil(u128::from(per.map_or(1, NonZeroU64::get)));
     u64::try_from(micros).ok().and_then(MicroUsd::from_micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(unit: &str, json: &str) -> Result<u64, Refusal> {
+        let unit: Unit = toml::from_str(unit).unwrap();
+        unit.count(&Params::from_json_document(json).unwrap())
+    }
+
+    #[test]
+    fn recipients_are_counted_however_deep_they_stand() {
+        let unit = r#"each = "1"
+            addresses = ["to", "lists[*][to]"]"#;
+        for (json, recipients) in [
+            (r#"{"to": "a@x"}"#, 1),
+            (r#"{"to": ["a@x", "b@x"]}"#, 2),
+            (r#"{"to": "A <a@x>, B <b@x>"}"#, 2),
+            (r#"{"to": [{"email": "a@x", "name": "A"}, {"email": "b@x"}]}"#, 2),
+            (r#"{"lists": [{"to": [{"email": "a@x"}]}, {"to": "b@x"}]}"#, 2),
+            (r#"{"cc": "a@x"}"#, 0),
+        ] {
+            assert_eq!(count(unit, json), Ok(recipients), "{json}");
+        }
+    }
+
+    #[test]
+    fn items_are_values_and_groups() {
+        let unit = r#"each = "1"
+            items = ["files"]"#;
+        for (json, items) in [
+            (r#"{"files": "a"}"#, 1),
+            (r#"{"files": ["a", "b"]}"#, 2),
+            (r#"{"files": [{"url": "a", "name": "A"}, {"url": "b"}, "c"]}"#, 3),
+            ("{}", 0),
+        ] {
+            assert_eq!(count(unit, json), Ok(items), "{json}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_those_of_all_names_and_values() {
+        let unit = "each = \"1\"\nbytes = true";
+        assert_eq!(count(unit, r#"{"a": "né", "b": [7]}"#), Ok(1 + 3 + 4 + 1));
+    }
 }

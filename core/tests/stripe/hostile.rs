@@ -41,8 +41,7 @@ const HOSTILE: [&str; 16] = [
 /// The parameters of a case that say how much, or how often.
 fn numbers<'c>(params: &'c Params, priced: &Priced) -> Vec<&'c str> {
     let of = |pattern: &Pattern| {
-        let members = pattern.members(params);
-        let values: Vec<_> = members.iter().filter_map(|it| pattern.of(params, it)).collect();
+        let values: Vec<_> = pattern.by_member(params).into_values().collect();
         params
             .iter()
             .filter(|(_, value)| values.iter().any(|it| std::ptr::eq(*it, *value)))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::Engine;
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION, request::Parts};
 use keybrake_core::{
     access::{Action, Grant},
     ledger::rows::VaultKey,
@@ -32,7 +32,7 @@ pub(super) async fn authenticate(app: &App, head: &Parts) -> Result<Caller, Refu
 
 /// The vault key whose token a request carries, or that an API key in it names.
 pub async fn vault_key_of(app: &App, headers: &HeaderMap) -> Result<Arc<VaultKey>, Refusal> {
-    let token = vault_token(headers);
+    let token = token_anywhere(headers, &app.credential_headers);
     let mut handles = headers.get_all(HANDLE).iter();
     let (handle, more) = (handles.next(), handles.next());
     match (token, handle) {
@@ -78,6 +78,15 @@ pub async fn grant(app: &App, headers: &HeaderMap) -> Result<Grant, Refusal> {
 #[must_use]
 pub fn vault_token(headers: &HeaderMap) -> Option<VaultToken> {
     presented(headers).iter().find_map(|given| VaultToken::parse(given.expose_secret()))
+}
+
+/// The same, or as it is in one of these headers, where vendors take their credential.
+fn token_anywhere(headers: &HeaderMap, own: &[HeaderName]) -> Option<VaultToken> {
+    let own = own.iter().flat_map(|name| headers.get_all(name));
+    let own = own.filter_map(|value| VaultToken::parse(value.to_str().ok()?));
+    let mut found = vault_token(headers).into_iter().chain(own);
+    let token = found.next();
+    token.filter(|_| found.next().is_none())
 }
 
 /// What stands in the one `Authorization` header: each text in it that can be a credential.
@@ -140,5 +149,24 @@ mod tests {
             assert!(!found(std::slice::from_ref(&wrong)), "{wrong}");
         }
         assert!(!found(&[]) && !found(&[bearer.clone(), bearer]));
+    }
+
+    #[test]
+    fn a_vault_key_is_taken_from_a_vendors_own_header_and_from_one_place_only() {
+        let token = VaultToken::derive(&[1; 32], KeyId::from_number(1));
+        let found = |pairs: &[(&'static str, String)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, HeaderValue::from_str(value).unwrap());
+            }
+            let own = [HeaderName::from_static("x-api-key")];
+            token_anywhere(&headers, &own).is_some_and(|found| found.hash() == token.hash())
+        };
+        let own = ("x-api-key", token.expose().to_owned());
+        let bearer = ("authorization", format!("Bearer {}", token.expose()));
+        assert!(found(std::slice::from_ref(&own)) && found(std::slice::from_ref(&bearer)));
+        assert!(found(&[own.clone(), ("authorization", "Bearer other".to_owned())]));
+        assert!(!found(&[own.clone(), bearer]) && !found(&[own.clone(), own.clone()]));
+        assert!(!found(&[("x-other-key", own.1)]));
     }
 }

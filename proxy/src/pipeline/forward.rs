@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use keybrake_core::{
     money::MicroUsd,
     params::Params,
-    vendor::definition::{Rule, Tags},
+    vendor::definition::{Encoding, Rule, Tags},
 };
 
 use super::{begin::Held, permit::Target};
@@ -49,7 +49,7 @@ impl Target {
         !priced.untagged
             && priced.about.is_none()
             && !self.endpoint.method.is_read()
-            && self.json.is_none()
+            && self.vendor.definition.encoding_of(&self.endpoint.path) == Encoding::Form
             && self.vendor.tags
             && self.vendor.definition.tags.is_some()
     }

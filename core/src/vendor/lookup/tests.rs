@@ -302,16 +302,26 @@ fn a_vendor_without_a_list_of_events_can_not_prove_absence() {
 
 #[test]
 fn lists_of_events_that_can_not_be_asked_for_prove_no_absence() {
-    let end = STRIPE.find("# --- Objects").unwrap();
-    let begin = STRIPE.find("[lookup.events]").unwrap();
-    let without_list = STRIPE.replace(&STRIPE[begin..end], "");
-    let unknown_blank = STRIPE.replace("&limit=100", "&limit={limit}");
-    for text in [without_list, unknown_blank] {
-        let definition = Definition::parse(&text).unwrap();
+    let (mut without_list, mut unknown_blank) = (stripe(), stripe());
+    without_list.lookup.as_mut().unwrap().events = None;
+    unknown_blank.lookup.as_mut().unwrap().events.as_mut().unwrap().list.push_str("{limit}");
+    for definition in [without_list, unknown_blank] {
         let (asked, says) = read_all(&definition, &call(CHARGES), |_| whole(&[]));
         assert_eq!(asked, [SEARCH]);
         assert_eq!(says, Verdict::Unclear { candidates: 0 });
     }
+}
+
+#[test]
+fn a_list_of_tags_proves_no_absence_of_a_call_that_carries_none() {
+    let mut call = call("/v1/checkout/sessions");
+    let absent = read_all(&stripe(), &call, |_| whole(&[])).1;
+    assert_eq!(absent, Verdict::Absent);
+    call.tagged = false;
+    let definition = stripe();
+    let endpoint = endpoint(&call);
+    let rule = definition.rule(&endpoint, &Params::none());
+    assert!(definition.search_for(rule, &endpoint, &call, call.at).is_none());
 }
 
 #[test]
