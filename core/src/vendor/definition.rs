@@ -193,6 +193,20 @@ pub struct Statuses {
     /// The vendor did not accept our secret.
     #[serde(default)]
     pub secret_refused: Vec<u16>,
+    /// A status that says so as well, but only in an answer that calls it that.
+    pub secret_refused_as: Option<Called>,
+}
+
+/// An answer's status and what the answer calls it, for statuses that mean more than one thing.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Called {
+    /// The status.
+    pub status: u16,
+    /// JSON pointer to what it is called.
+    pub at: String,
+    /// What it is called.
+    pub name: String,
 }
 
 /// Parameters that name our run and call in the vendor's objects.

@@ -156,7 +156,8 @@ pub(super) fn update(
     now: Timestamp,
 ) -> Result<Value, ApiError> {
     let fields = Fields::of(&ticket.body)?;
-    fields.check(&["scheduled_at"], &[])?;
+    // Python's SDK repeats the id here.
+    fields.check(&["id", "scheduled_at"], &[])?;
     let at = draft::schedule(fields.required("scheduled_at")?, now)?;
     waiting(resend, ticket, now)?.scheduled = Some(at);
     Ok(json!({ "object": "email", "id": ticket.id }))

@@ -53,6 +53,11 @@ impl Vendor {
         answer.json()
     }
 
+    /// The time so many hours from now.
+    fn later(&self, hours: u64) -> String {
+        self.sandbox.now().after(Duration::from_hours(hours)).to_string()
+    }
+
     fn mails(&self) -> u64 {
         self.sandbox.executed().resend.mails
     }
@@ -144,7 +149,7 @@ async fn a_key_has_from_1_to_256_characters_and_a_refusal_does_not_take_it() {
 async fn wrong_mails_are_refused_by_resends_names_and_not_executed() {
     let vendor = start().await;
     let many: Vec<String> = (0..51).map(|n| format!("{n}@example.org")).collect();
-    let far = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(31 * 24)).to_string();
+    let far = vendor.later(31 * 24);
     for (change, status, name) in [
         (json!({"from": null}), 422, "missing_required_field"),
         (json!({"to": null}), 422, "missing_required_field"),
@@ -184,7 +189,7 @@ async fn a_batch_is_made_whole_or_not_at_all() {
     );
     vendor.shown(&made.ids()[2]).await;
 
-    let at = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string();
+    let at = vendor.later(1);
     for (body, status, name) in [
         (json!([]), 400, "validation_error"),
         (json!(mail()), 400, "validation_error"),
@@ -206,15 +211,14 @@ async fn a_batch_is_made_whole_or_not_at_all() {
 #[tokio::test]
 async fn a_scheduled_mail_is_moved_and_called_off_until_it_goes() {
     let vendor = start().await;
-    let hours =
-        |hours| (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours)).to_string();
-    let later = |at: i64| changed(&json!({"scheduled_at": hours(at)}));
+    let later = |at: u64| changed(&json!({"scheduled_at": vendor.later(at)}));
     let [kept, dropped] = [
         vendor.resend("POST", EMAILS, &later(1)).await.id(),
         vendor.resend("POST", EMAILS, &later(1)).await.id(),
     ];
     let path = format!("/emails/{kept}");
-    let moved = vendor.resend("PATCH", &path, &json!({"scheduled_at": hours(3)})).await;
+    let moved =
+        vendor.resend("PATCH", &path, &json!({"id": kept, "scheduled_at": vendor.later(3)})).await;
     assert_eq!(moved.json(), json!({"object": "email", "id": kept}));
     let cancelled = vendor.resend("POST", &format!("/emails/{dropped}/cancel"), &Value::Null).await;
     assert_eq!(cancelled.json(), json!({"object": "email", "id": dropped}));
