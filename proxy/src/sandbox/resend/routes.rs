@@ -25,7 +25,7 @@ pub(in crate::sandbox) fn owns(path: &str) -> bool {
 /// The endpoint of a request, and the mail's id in its path.
 pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<(Op, &'a str), ApiError> {
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    let (get, post, patch, id) = match parts.as_slice() {
+    let (get, post, change, id) = match parts.as_slice() {
         ["emails"] => (Some(Op::List), Some(Op::Send), None, ""),
         ["emails", "batch"] => (None, Some(Op::SendBatch), None, ""),
         ["emails", id] => (Some(Op::Get), None, Some(Op::Update), *id),
@@ -36,7 +36,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<(Op, &'a str), 
     let op = match *method {
         Method::GET => get,
         Method::POST => post,
-        Method::PATCH => patch,
+        Method::PATCH => change,
         _ => None,
     };
     Ok((op.ok_or_else(errors::method_not_allowed)?, id))
