@@ -12,8 +12,8 @@ export const ann = '+15552223333';
 export const us = '+15550001111';
 
 /** Each product has an address of its own. */
-export function client() {
-  const twilio = new Twilio(account, process.env.VAULT_KEY);
+export function client(options) {
+  const twilio = new Twilio(account, process.env.VAULT_KEY, options);
   for (const product of [twilio.api, twilio.verify, twilio.lookups]) {
     product.baseUrl = `${process.env.KEYBRAKE_URL}/twilio`;
   }

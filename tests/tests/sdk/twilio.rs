@@ -3,7 +3,7 @@
 use keybrake_tests::sdk::{Scene, Sdk};
 use serde_json::{Value, json};
 
-use crate::{refusals::Refused, verdicts};
+use crate::{denied, refusals::Refused, verdicts};
 
 in_python_and_node![
     messages_calls_verifications_and_look_ups_work_as_at_twilio,
@@ -12,6 +12,9 @@ in_python_and_node![
     an_expired_key_is_the_sdks_error,
     a_revoked_key_is_the_sdks_error,
 ];
+
+/// How many messages reached the vendor.
+const MESSAGES: &str = "by_endpoint/POST ~12010-04-01~1Accounts~1{id}~1Messages.json";
 
 fn key() -> Value {
     json!({
@@ -40,12 +43,7 @@ async fn messages_calls_verifications_and_look_ups_work_as_at_twilio(sdk: Sdk) {
 
 /// A message of one segment costs 0.0133 dollars.
 fn refused() -> Refused<'static> {
-    Refused {
-        script: "twilio_refused",
-        key: key(),
-        cap: "0.02",
-        counted: "by_endpoint/POST ~12010-04-01~1Accounts~1{id}~1Messages.json",
-    }
+    Refused { script: "twilio_refused", key: key(), cap: "0.02", counted: MESSAGES }
 }
 
 async fn a_cap_hit_is_the_sdks_error_and_one_request(sdk: Sdk) {
@@ -62,4 +60,16 @@ async fn an_expired_key_is_the_sdks_error(sdk: Sdk) {
 
 async fn a_revoked_key_is_the_sdks_error(sdk: Sdk) {
     refused().by_a_revocation(sdk).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the SDKs: run make test"]
+async fn a_node_client_that_retries_at_the_cap_reaches_no_vendor() {
+    let scene = Scene::start();
+    let mut asked = key();
+    asked["total_usd_cap"] = json!("0.02");
+    let key = scene.issue(asked).await;
+    scene.run_with(Sdk::Node, "twilio_stubborn", &key, &[]).await;
+    assert_eq!(scene.count(MESSAGES).await, 1);
+    assert_eq!(denied(&scene).await, ["cap_exhausted"; 3]);
 }

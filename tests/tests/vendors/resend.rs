@@ -311,3 +311,27 @@ async fn a_read_may_carry_an_empty_object_and_nothing_else() {
     let seen = rig.sandbox.requests().last;
     assert_eq!((seen.len(), seen[0].body.as_str()), (1, ""), "it is not passed on");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permissive_batch_counts_for_all_that_it_asked_for() {
+    let rig = Rig::start(Settings::default()).await;
+    let key = key(&rig, json!({})).await;
+    let batch = json!([mail(&json!("ann@example.org")), mail(&json!("nobody"))]);
+    let request = rig
+        .http
+        .post(format!("{}/resend/emails/batch", rig.url))
+        .bearer_auth(&key.token)
+        .header("x-batch-validation", "permissive")
+        .json(&batch);
+    let made = read(request).await;
+    assert_eq!(
+        (made.status, &made.body["errors"][0]["index"]),
+        (200, &json!(1)),
+        "{:?}",
+        made.body
+    );
+    assert_eq!(
+        (rig.sandbox.executed().resend.mails, spent(&rig, &key).await.as_str()),
+        (1, "0.0018")
+    );
+}

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Bytes,
-    http::{Method, StatusCode, header::AUTHORIZATION},
+    http::{HeaderValue, Method, StatusCode, header::AUTHORIZATION},
 };
 use keybrake_core::time::Timestamp;
 use serde_json::Value;
@@ -44,6 +44,8 @@ pub(in crate::sandbox) struct Ticket {
     /// `null` where there is none.
     pub(super) body: Value,
     pub(super) key: Option<String>,
+    /// Whether the wrong mails of a batch leave the others alone.
+    pub(super) permissive: bool,
 }
 
 enum Gate {
@@ -121,13 +123,14 @@ impl Resend {
             return Err(errors::invalid("A write takes its parameters from the body"));
         }
         let key = if op.takes_keys() { key(seen)? } else { None };
-        let permissive = seen.headers.get("x-batch-validation").is_some_and(|v| v != "strict");
-        if permissive {
-            return Err(errors::not_imitated("x-batch-validation"));
-        }
+        let permissive = match seen.headers.get("x-batch-validation").map(HeaderValue::as_bytes) {
+            None | Some(b"strict") => false,
+            Some(b"permissive") => true,
+            Some(_) => return Err(errors::invalid("`x-batch-validation` is strict or permissive")),
+        };
         let (id, query) = (id.to_owned(), seen.query().to_owned());
         let body = body(seen)?;
-        let ticket = Ticket { op, id, query, body, key };
+        let ticket = Ticket { op, id, query, body, key, permissive };
         let Some(key) = &ticket.key else {
             return Ok(Gate::Pass(ticket));
         };

@@ -16,6 +16,10 @@ impl ApiError {
         Self { status, name, message: message.into() }
     }
 
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(super) fn body(&self) -> Value {
         json!({
             "statusCode": self.status.as_u16(),

@@ -99,7 +99,7 @@ pub(super) fn send(
     Ok(json!({ "id": id }))
 }
 
-/// All of a batch, or nothing of it.
+/// All of a batch, or nothing of it; of a permissive one what is right.
 pub(super) fn send_batch(
     resend: &mut Resend,
     ticket: &Ticket,
@@ -110,12 +110,21 @@ pub(super) fn send_batch(
         return Err(errors::invalid("A batch is an array of 1 to 100 mails"));
     }
     let domain = resend.settings.domain.clone();
-    let drafts: Result<Vec<Draft>, ApiError> =
-        mails.iter().map(|mail| Draft::of_batch(mail, &domain, now)).collect();
-    let ids: Vec<Value> = drafts?
-        .into_iter()
-        .map(|draft| json!({ "id": make(resend, ticket, draft, now) }))
-        .collect();
+    let (mut drafts, mut wrong) = (Vec::new(), Vec::new());
+    for (index, mail) in mails.iter().enumerate() {
+        match Draft::of_batch(mail, &domain, now) {
+            Ok(draft) => drafts.push(draft),
+            Err(error) if ticket.permissive => {
+                wrong.push(json!({ "index": index, "message": error.message() }));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let id = |draft| json!({ "id": make(resend, ticket, draft, now) });
+    let ids: Vec<Value> = drafts.into_iter().map(id).collect();
+    if ticket.permissive {
+        return Ok(json!({ "data": ids, "errors": wrong }));
+    }
     Ok(json!({ "data": ids }))
 }
 

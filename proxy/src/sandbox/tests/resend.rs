@@ -201,11 +201,23 @@ async fn a_batch_is_made_whole_or_not_at_all() {
         let refused = vendor.resend("POST", BATCH, &body).await;
         assert_eq!(error(&refused), is(status, name));
     }
-    let permissive = format!("{KEY}X-Batch-Validation: permissive\r\n");
-    let body = json!([mail()]).to_string();
-    let refused = vendor.send_raw("POST", BATCH, &permissive, &body).await.unwrap();
-    assert_eq!(error(&refused), is(400, "validation_error"));
     assert_eq!(vendor.mails(), 3);
+}
+
+#[tokio::test]
+async fn a_permissive_batch_makes_what_is_right_and_tells_what_is_not() {
+    let vendor = start().await;
+    let body = json!([mail(), changed(&json!({"to": null})), mail()]).to_string();
+    let batch = async |validation: &str| {
+        let headers = format!("{KEY}X-Batch-Validation: {validation}\r\n");
+        vendor.send_raw("POST", BATCH, &headers, &body).await.unwrap()
+    };
+    assert_eq!(error(&batch("strict").await), is(422, "missing_required_field"));
+    assert_eq!(error(&batch("lenient").await), is(400, "validation_error"));
+    assert_eq!(vendor.mails(), 0);
+    let made = batch("permissive").await;
+    assert_eq!((made.ids().len(), vendor.mails()), (2, 2));
+    assert_eq!(made.json()["errors"][0]["index"], 1);
 }
 
 #[tokio::test]
