@@ -35,6 +35,13 @@ impl Timestamp {
         Some(Self(parsed.as_microsecond()))
     }
 
+    /// The instant that a vendor's text names, by RFC 3339 or RFC 2822; `None` for any other text.
+    #[must_use]
+    pub fn parse_any(text: &str) -> Option<Self> {
+        let by_mail = || jiff::fmt::rfc2822::parse(text).ok();
+        Self::parse(text).or_else(|| Some(Self(by_mail()?.timestamp().as_microsecond())))
+    }
+
     /// This instant, later by `span`; the last representable one where it would overflow.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
@@ -108,6 +115,15 @@ mod tests {
         {
             assert!(parse_span(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn vendors_write_instants_in_two_ways() {
+        let at = Some(Timestamp::from_micros(1_700_000_000_000_000));
+        for text in ["2023-11-14T22:13:20Z", "Tue, 14 Nov 2023 22:13:20 +0000"] {
+            assert_eq!(Timestamp::parse_any(text), at, "{text}");
+        }
+        assert_eq!(Timestamp::parse_any("1700000000"), None);
     }
 
     #[test]

@@ -94,6 +94,12 @@ impl VendorConfig {
     pub fn base_url(&self) -> &str {
         self.own_address.as_deref().unwrap_or_else(|| self.definition.base_url.get_ref())
     }
+
+    /// Whether the operator has said anything about it: then it is meant to be used.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.own_address.is_some() || self.account.is_some() || self.secret.is_some()
+    }
 }
 
 /// The configuration, whole and checked.

@@ -257,7 +257,28 @@ async fn read_all(app: &App, subject: &Subject<'_>, search: &mut Search<'_>) -> 
         let body = fetch(app, subject, &page).await?;
         search.read(&body);
     }
+    if search.goes_by_likeness() {
+        leave_out_siblings(app, subject.call, search).await?;
+    }
     Some(search.verdict())
+}
+
+/// Leaves out the objects that other calls with the same recipient made. `None` while one of those
+/// that are alike has not said which is its own: then nobody can tell whose object is whose.
+async fn leave_out_siblings(app: &App, call: &Call, search: &mut Search<'_>) -> Option<()> {
+    let asked = call.clone();
+    let siblings = app.read(move |readers| readers.siblings(&asked)).await.ok()?;
+    let may_own = |sibling: &&Call| {
+        let released = sibling.life().is_none_or(|life| life.state == State::Released);
+        !released && sibling.answer.object_id.is_none()
+    };
+    let alike = |sibling: &Call| sibling.request.likeness == call.request.likeness;
+    if siblings.iter().filter(may_own).any(alike) {
+        tracing::warn!(call = %call.id, "another call that is alike has no answer either");
+        return None;
+    }
+    search.disown(siblings.iter().filter_map(|sibling| sibling.answer.object_id.as_deref()));
+    Some(())
 }
 
 /// Reads one page or object. Nothing is concluded from an answer that is not a whole 200.

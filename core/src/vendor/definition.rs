@@ -358,6 +358,9 @@ pub struct About {
     /// Whether the amount comes on top of what it stands for.
     #[serde(default)]
     pub adds: bool,
+    /// JSON pointers, of the object, to amounts that the call's comes on top of.
+    #[serde(default)]
+    pub onto: Vec<String>,
     /// Whether the call only gives back.
     #[serde(default)]
     pub releases: bool,
@@ -465,8 +468,8 @@ pub struct PricedLookup {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct List {
-    /// Path and query, with `{since}` and `{until}` in seconds after 1970, `{day}` (the day of the
-    /// first send, `YYYY-MM-DD`), `{customer}`, and the names in the endpoint.
+    /// Path and query, with `{since}` and `{until}` in seconds after 1970, `{customer}`, and the
+    /// names in the endpoint.
     pub get: String,
     /// JSON pointer to the objects.
     pub items: String,
@@ -475,9 +478,13 @@ pub struct List {
     /// JSON pointer to our call's id in an object.
     pub tag: Option<String>,
     /// Parameters with the JSON pointers to where they stand in an object, for vendors that keep
-    /// no tag of ours. One object that is alike is the call's own; more of them prove nothing.
+    /// no tag of ours. One object that is alike is the call's own; more of them prove nothing, and
+    /// neither does the absence of one while there is an object that no known call accounts for.
     #[serde(default)]
     pub alike: BTreeMap<String, String>,
+    /// JSON pointer to when an object was made, as RFC 3339 or RFC 2822: what is older than the
+    /// call is not its own.
+    pub made_at: Option<String>,
 }
 
 /// Where a vendor says the final price of a call later.

@@ -38,6 +38,8 @@ pub struct Search<'a> {
     endpoint: &'a Endpoint,
     pending: Vec<Page>,
     candidates: BTreeSet<String>,
+    /// Objects in a list without tags that the call could have made, although they are not alike.
+    strangers: BTreeSet<String>,
     complete: bool,
 }
 
@@ -101,6 +103,7 @@ impl Definition {
             endpoint,
             pending: Vec::new(),
             candidates: BTreeSet::new(),
+            strangers: BTreeSet::new(),
             complete: true,
         };
         let event = |kind: &String| events_page(how.events.as_ref()?, kind, call.at, now);
@@ -110,10 +113,16 @@ impl Definition {
         };
         let events = lookup.events.iter().map(event);
         let lists: Vec<_> = events.chain(lookup.list.iter().map(list)).collect();
+        // A vendor writes an address in its own way, and filters by that.
+        let address = call.request.customer.as_deref().filter(|_| search.goes_by_likeness());
+        let is_plain = |address: &str| {
+            address.bytes().all(|b| b.is_ascii_alphanumeric() || b"+:@._-".contains(&b))
+        };
         // A search shows objects late, so that finding nothing by it alone proves nothing. What a
         // call about an object did can be seen at the object.
-        search.complete =
-            (!lists.is_empty() || call.object.is_some()) && lists.iter().all(Option::is_some);
+        search.complete = (!lists.is_empty() || call.object.is_some())
+            && lists.iter().all(Option::is_some)
+            && address.is_none_or(is_plain);
         search.pending.extend(lists.into_iter().flatten());
         let paths = (&lookup.search, &how.search, &how.search_query);
         if let ((Some(path), Some(template), Some(query)), true) = (paths, call.tagged) {
@@ -195,11 +204,9 @@ fn events_page(events: &Events, kind: &str, sent: Timestamp, now: Timestamp) -> 
 impl Search<'_> {
     /// What fills a blank of a list's path.
     fn blank(&self, name: &str, now: Timestamp) -> Option<String> {
-        let day = |at: Timestamp| at.to_string().chars().take(10).collect();
         match name {
             "since" => Some(self.call.at.as_seconds().saturating_sub(CLOCK_SKEW).to_string()),
             "until" => Some(now.as_seconds().saturating_add(CLOCK_SKEW).to_string()),
-            "day" => Some(day(self.call.at)),
             "customer" => {
                 let customer = self.call.request.customer.as_deref()?;
                 Some(utf8_percent_encode(customer, NON_ALPHANUMERIC).to_string())
@@ -272,8 +279,16 @@ impl Search<'_> {
             self.complete = false;
             return;
         };
-        let ours = items.iter().filter(|item| self.is_ours(list, item));
-        self.admit(ours.map(|item| self.definition.object_id(self.priced, item)).collect());
+        let id = |item: &Value| self.definition.object_id(self.priced, item);
+        let in_time = items.iter().filter(|item| self.may_be_as_old(list, item));
+        let (ours, others): (Vec<_>, Vec<_>) = in_time.partition(|item| self.is_ours(list, item));
+        let ours = ours.into_iter().map(id).collect();
+        let others: Vec<_> = others.into_iter().map(id).collect();
+        self.admit(ours);
+        if self.goes_by_likeness() {
+            self.complete &= others.iter().all(Option::is_some);
+            self.strangers.extend(others.into_iter().flatten());
+        }
         let more = match list.next.as_deref() {
             None => return,
             Some(pointer) if pointer.starts_with('/') => match body.pointer(pointer) {
@@ -304,6 +319,28 @@ impl Search<'_> {
         let marker = next.and_then(|next| next.split('{').next()).unwrap_or_default();
         let first = path.split_once(marker).map_or(path, |(first, _)| first);
         first.to_owned()
+    }
+
+    /// Whether the call's own object is recognised by what it shows alone.
+    #[must_use]
+    pub fn goes_by_likeness(&self) -> bool {
+        self.lookup.list.as_ref().is_some_and(|list| list.tag.is_none())
+    }
+
+    /// Leaves out objects that other calls made.
+    pub fn disown<'o>(&mut self, objects: impl IntoIterator<Item = &'o str>) {
+        for object in objects {
+            self.candidates.remove(object);
+            self.strangers.remove(object);
+        }
+    }
+
+    /// Whether an object in a list was made after the call was begun, or may have been.
+    fn may_be_as_old(&self, list: &List, item: &Value) -> bool {
+        let made_at = list.made_at.as_deref().and_then(|pointer| text(item, pointer));
+        let made_at = made_at.and_then(|text| Timestamp::parse_any(&text));
+        let earliest = self.call.at.as_seconds().saturating_sub(CLOCK_SKEW);
+        made_at.is_none_or(|made_at| made_at.as_seconds() >= earliest)
     }
 
     /// Whether an object in a list can be what the call made.
@@ -337,8 +374,8 @@ impl Search<'_> {
                 Some(path) => Verdict::Found { id: id.clone(), path },
                 None => Verdict::Unclear { candidates: 1 },
             },
-            (None, _) if self.complete => Verdict::Absent,
-            _ => Verdict::Unclear { candidates: self.candidates.len() },
+            (None, _) if self.complete && self.strangers.is_empty() => Verdict::Absent,
+            _ => Verdict::Unclear { candidates: self.candidates.len() + self.strangers.len() },
         }
     }
 

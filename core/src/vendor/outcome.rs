@@ -106,7 +106,7 @@ impl Definition {
             Rule::Unpriced(unpriced) if is_success(status) => self.raised(unpriced, quoted, &body),
             // What a decline leaves behind is not known either.
             Rule::Unpriced(_) if declined => Outcome::executed(Effect::Moved(quoted.at_most), None),
-            Rule::Free if is_success(status) || is_read => {
+            Rule::Free if is_success(status) || declined || is_read => {
                 Outcome::executed(Effect::Moved(MicroUsd::ZERO), None)
             }
             Rule::Priced(_) | Rule::Unpriced(_) | Rule::Free | Rule::Never | Rule::Unlisted => {
@@ -119,8 +119,8 @@ impl Definition {
             || called.is_some_and(|called| {
                 called.status == status && text(&body, &called.at).as_ref() == Some(&called.name)
             });
-        let priced = matches!(rule, Rule::Priced(_) | Rule::Unpriced(_));
-        Outcome { secret_refused, declined: declined && priced, ..outcome }
+        let declined = declined && !is_read;
+        Outcome { declined, secret_refused, ..outcome }
     }
 
     /// What an object that an answer or a look-up shows says of the call that made or changed it.
@@ -476,6 +476,7 @@ mod tests {
             );
         }
         assert_eq!(evidence("/v1/customers", 200, &json!({})), nothing);
+        assert_eq!(evidence("/v1/customers", 402, &json!({})), nothing);
         assert_eq!(evidence("/v1/customers", 400, &json!({})), Evidence::NotExecuted);
         assert_eq!(evidence("/v1/customers", 500, &json!({})), Evidence::Unknown);
     }

@@ -74,20 +74,29 @@ impl Pattern {
         params.iter().filter(move |(name, _)| named(name)).map(|(_, value)| value)
     }
 
+    /// The values with this name, and of all that lies under it.
+    pub fn all_under<'p>(&self, params: &'p Params) -> impl Iterator<Item = &'p str> {
+        let within = |(name, _): &(&str, &str)| bound(&self.parts, name, false).is_some();
+        params.iter().filter(within).map(|(_, value)| value)
+    }
+
     /// A name among the parameters that a reader could take for this one although it is another.
     #[must_use]
     pub fn lookalike<'p>(&self, params: &'p Params) -> Option<&'p str> {
         if self.parts.len() == 1 {
             return params.lookalike(&self.text);
         }
-        let Some(Part::Named(root)) = self.parts.first() else {
-            return None;
+        params.iter().map(|(name, _)| name).find(|name| self.is_alike(name))
+    }
+
+    /// Whether a name is this one in another spelling, a value in place of a group that this one is
+    /// in, or a group in place of its value.
+    fn is_alike(&self, name: &str) -> bool {
+        let fits = |(part, given): (&Part, &str)| match part {
+            Part::Named(expected) => expected.eq_ignore_ascii_case(given),
+            Part::Each => true,
         };
-        let alike = |name: &str| {
-            let given = split(name).next().unwrap_or_default();
-            given != root && given.eq_ignore_ascii_case(root) || name == root
-        };
-        params.iter().map(|(name, _)| name).find(|name| alike(name))
+        self.parts.iter().zip(split(name)).all(fits) && bound(&self.parts, name, true).is_none()
     }
 }
 
@@ -137,22 +146,31 @@ impl TryFrom<String> for Pattern {
     }
 }
 
-/// Whether a parameter is given (`name`), or has a value (`name=value`).
+/// Whether a parameter is given, or one under it (`name`), has a value (`name=value`), or is given
+/// with another one (`name!=value`).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Condition {
     name: Pattern,
-    value: Option<String>,
+    wanted: Wanted,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    Anything,
+    Value(String),
+    AnotherThan(String),
 }
 
 impl Condition {
     /// Whether it holds of these parameters.
     #[must_use]
     pub fn holds(&self, params: &Params) -> bool {
-        self.name.values(params).any(|given| match &self.value {
-            Some(value) => given == value,
-            None => !given.is_empty(),
-        })
+        match &self.wanted {
+            Wanted::Anything => self.name.all_under(params).any(|given| !given.is_empty()),
+            Wanted::Value(value) => self.name.values(params).any(|given| given == value),
+            Wanted::AnotherThan(value) => self.name.all_under(params).any(|given| given != value),
+        }
     }
 }
 
@@ -160,11 +178,14 @@ impl TryFrom<String> for Condition {
     type Error = InvalidPattern;
 
     fn try_from(text: String) -> Result<Self, InvalidPattern> {
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (text.as_str(), None),
+        let (name, wanted) = match text.split_once('=') {
+            Some((name, value)) => match name.strip_suffix('!') {
+                Some(name) => (name, Wanted::AnotherThan(value.to_owned())),
+                None => (name, Wanted::Value(value.to_owned())),
+            },
+            None => (text.as_str(), Wanted::Anything),
         };
-        Ok(Self { name: name.parse()?, value })
+        Ok(Self { name: name.parse()?, wanted })
     }
 }
 
@@ -208,7 +229,18 @@ mod tests {
         };
         assert!(holds("mode", "mode=x") && !holds("mode", "mode=") && !holds("mode", "a=1"));
         assert!(holds("mode=x", "mode=x") && !holds("mode=x", "mode=y") && !holds("mode=x", ""));
+        assert!(
+            holds("mode!=x", "mode=X")
+                && holds("mode!=x", "mode=")
+                && holds("mode!=x", "mode[a]=x1")
+        );
+        assert!(!holds("mode!=x", "mode=x") && !holds("mode!=x", "a=y"));
         assert!(holds("MediaUrl", "MediaUrl[0]=x"));
+        assert!(holds("options", "options[0][price]=x") && !holds("options", "options[0][price]="));
+        assert!(
+            holds("a[*][b]=true", "a[0][b]=false&a[1][b]=true")
+                && !holds("a[*][b]=true", "a[0][b]=false")
+        );
     }
 
     #[test]
@@ -218,6 +250,10 @@ mod tests {
         assert!(alike("amount[value]", "amount=1"));
         assert!(!alike("amount[value]", "amount[value]=1&amounts=2"));
         assert!(alike("amount", "amount[value]=1"));
+        for other in ["a[0][b][]=1", "a[0][B]=1", "A[0][b]=1", "a[0][b][c]=1", "a[0]=1", "a=1"] {
+            assert!(alike("a[*][b]", other), "{other}");
+        }
+        assert!(!alike("a[*][b]", "a[0][b]=1&a[1][c]=2&b=3&a[0][bb]=4"));
     }
 
     #[test]

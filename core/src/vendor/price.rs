@@ -237,9 +237,14 @@ impl Question<'_> {
             Some(code) => Currency::parse(code).ok_or_else(|| not_priced(code))?,
             None => currency_at(answer, &kind.currency).unwrap_or(stands.currency),
         };
+        let before = about.onto.iter().map(|pointer| number_at(answer, pointer, written));
+        let before = before.sum::<Option<u64>>().ok_or_else(|| self.unpriced())?;
         let named = match (self.asked.number, about.adds) {
             (None, true) => return Err(self.unpriced()),
-            (Some(number), _) => self.definition.quote(number, currency, exchange)?,
+            (Some(number), _) => {
+                let all = number.checked_add(before).ok_or_else(|| invalid("amount"))?;
+                self.definition.quote(all, currency, exchange)?
+            }
             (None, false) => self.definition.quote(stands.number, currency, exchange)?,
         };
         let hold = if about.adds {
@@ -407,13 +412,13 @@ mod tests {
             let Price::Ask(question) = price else { panic!("known") };
             question.answered(&answer, &exchange).map(|quote| quote.hold.as_micros())
         };
-        let charge = json!({"amount_captured": 1000, "amount_refunded": 400, "currency": "usd"});
+        let charge = json!({"amount": 1000, "amount_refunded": 400, "currency": "usd"});
         assert_eq!(quote("charge=ch_1", charge.clone()), Ok(6_000_000));
         assert_eq!(quote("charge=ch_1&amount=100", charge.clone()), Ok(1_000_000));
         for (member, value) in [
             ("currency", json!("eur")),
             ("currency", json!(null)),
-            ("amount_captured", json!(10.5)),
+            ("amount", json!(10.5)),
             ("amount_refunded", json!(1001)),
         ] {
             let mut strange = charge.clone();

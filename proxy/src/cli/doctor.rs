@@ -43,18 +43,21 @@ pub(super) async fn run(as_json: bool) -> anyhow::Result<()> {
     if let Some(config) = config {
         checks.push(Check { what: "database".to_owned(), found: database(&config) });
         checks.push(Check { what: "master key".to_owned(), found: master_key(&config) });
-        let mut dates = Vec::new();
+        let (mut dates, mut unused) = (Vec::new(), Vec::new());
         for (name, vendor) in &config.vendors {
-            checks.push(Check {
-                what: format!("secret of {name}"),
-                found: secret(&config, name, vendor),
-            });
+            let found = secret(&config, name, vendor);
+            if matches!(found, Ok(None)) && !vendor.is_configured() {
+                unused.push(name.as_str());
+                continue;
+            }
+            checks.push(Check { what: format!("secret of {name}"), found: needed(name, found) });
             let answered = reach(vendor).await;
             dates.extend(answered.as_ref().ok().and_then(|(_, date)| *date));
             let found =
                 answered.map(|(status, _)| format!("{} answers ({status})", vendor.base_url()));
             checks.push(Check { what: format!("way to {name}"), found });
         }
+        checks.push(Check { what: "vendors".to_owned(), found: in_use(&config, &unused) });
         checks.push(Check { what: "clock".to_owned(), found: clock(&dates) });
     }
     let rows: Vec<Value> = checks.iter().map(Check::row).collect();
@@ -104,21 +107,45 @@ fn data_key(config: &Config) -> anyhow::Result<Option<SealKey>> {
     Ok(key.map(SealKey::new))
 }
 
-fn secret(config: &Config, name: &str, vendor: &VendorConfig) -> anyhow::Result<String> {
+/// Where the secret of a vendor is, if it has one.
+fn secret(
+    config: &Config,
+    name: &str,
+    vendor: &VendorConfig,
+) -> anyhow::Result<Option<&'static str>> {
     if vendor.secret.is_some() {
-        return Ok("from the environment".to_owned());
+        return Ok(Some("from the environment"));
     }
     let Some(key) = data_key(config)? else {
-        bail!("missing: set it with `keybrake vendor set {name}`");
+        return Ok(None);
     };
-    let stored = Readers::open(&config.data_dir)?.vendor_secret(name)?;
-    let Some(sealed) = stored else {
-        bail!("missing: set it with `keybrake vendor set {name}`");
+    let Some(sealed) = Readers::open(&config.data_dir)?.vendor_secret(name)? else {
+        return Ok(None);
     };
     key.open(crate::app::VENDOR_SECRETS, name, &sealed).with_context(|| {
         format!("can't be opened: set it again with `keybrake vendor set {name}`")
     })?;
-    Ok("stored, and can be opened".to_owned())
+    Ok(Some("stored, and can be opened"))
+}
+
+fn needed(name: &str, found: anyhow::Result<Option<&'static str>>) -> anyhow::Result<String> {
+    match found? {
+        Some(place) => Ok(place.to_owned()),
+        None => bail!("missing: set it with `keybrake vendor set {name}`"),
+    }
+}
+
+fn in_use(config: &Config, unused: &[&str]) -> anyhow::Result<String> {
+    let used = config.vendors.keys().filter(|name| !unused.contains(&name.as_str()));
+    let used: Vec<_> = used.map(String::as_str).collect();
+    if used.is_empty() {
+        bail!("none has a secret, so nothing can be called: set one with `keybrake vendor set`");
+    }
+    let rest = match unused {
+        [] => String::new(),
+        _ => format!("; not in use, having no secret: {}", unused.join(", ")),
+    };
+    Ok(format!("in use: {}{rest}", used.join(", ")))
 }
 
 /// The vendor's status and time, asked without the secret.

@@ -21,12 +21,10 @@ pub(super) async fn run() -> anyhow::Result<()> {
     // Taken before anything listens, so that no signal is lost.
     let stop = tokio::spawn(asked_to_stop());
     let listeners = Listeners { callers: bind(config.listen).await?, admin: admin(&config).await? };
+    let configured = config.vendors.iter().filter(|(_, vendor)| vendor.is_configured());
+    let configured: Vec<_> = configured.map(|(name, _)| name.clone()).collect();
     let (app, closed) = App::open(config, Clock::default(), Durability::Full).await?;
-    for (name, vendor) in &app.vendors {
-        if vendor.secret().is_none() {
-            tracing::warn!(vendor = %name, "has no secret yet: set it with `keybrake vendor set`, then start again");
-        }
-    }
+    warn_of_missing_secrets(&app, &configured);
     tracing::info!(address = %listeners.callers.local_addr()?, "listening");
     if let Some(admin) = &listeners.admin {
         tracing::info!(address = %admin.local_addr()?, "listening for the admin API");
@@ -35,6 +33,18 @@ pub(super) async fn run() -> anyhow::Result<()> {
         stop.await.unwrap_or_default();
     })
     .await
+}
+
+fn warn_of_missing_secrets(app: &App, configured: &[String]) {
+    let lacks = |name: &&String| app.vendors.get(*name).is_some_and(|it| it.secret().is_none());
+    for name in configured.iter().filter(lacks) {
+        tracing::warn!(vendor = %name, "has no secret yet: set it with `keybrake vendor set`, then start again");
+    }
+    if app.vendors.values().all(|vendor| vendor.secret().is_none()) {
+        tracing::warn!(
+            "no vendor has a secret yet: set one with `keybrake vendor set`, then start again"
+        );
+    }
 }
 
 async fn admin(config: &Config) -> anyhow::Result<Option<TcpListener>> {

@@ -12,6 +12,7 @@ use http::{HeaderMap, Response};
 use keybrake_core::{
     call::Evidence,
     ledger::{self, Command, Quote, rows::Request},
+    money::MicroUsd,
     params::Params,
     path::CanonicalPath,
     policy::{Endpoint, Method, OnDecline},
@@ -171,12 +172,12 @@ fn reply(held: &Held, answer: VendorAnswer, outcome: &Outcome) -> Response<Body>
         remaining: held.call.remaining,
         expires_at: held.key.expires_at,
     };
-    let is_read = held.target.endpoint.method.is_read();
+    let is_free_read = held.target.endpoint.method.is_read() && held.call.at_most == MicroUsd::ZERO;
     let retry_helps = vendor.definition.idempotency.is_some();
     // A retry that was refused says nothing about the attempt before it.
     let still_in_doubt = held.call.attempt > 1 && outcome.evidence == Evidence::NotExecuted;
     let refusal = match &answer {
-        VendorAnswer::None(_) if is_read => Some(Refusal::VendorUnreachable),
+        VendorAnswer::None(_) if is_free_read => Some(Refusal::VendorUnreachable),
         _ if outcome.evidence == Evidence::Unknown || still_in_doubt => {
             Some(Refusal::OutcomeUnknown { retry_helps })
         }

@@ -278,6 +278,27 @@ impl Readers {
         })
     }
 
+    /// The other calls that were sent to the same recipient, at a vendor that keeps no tag of ours.
+    pub fn siblings(&self, call: &Call) -> Result<Vec<Call>, StoreError> {
+        self.ask(|connection| {
+            let sql = format!(
+                "SELECT {} FROM calls c JOIN vault_keys k ON k.id = c.vault_key \
+                 WHERE c.vendor = ?1 AND c.path = ?2 AND c.customer IS ?3 AND c.likeness IS NOT NULL \
+                 AND c.verdict = 'allowed' AND c.id != ?4",
+                rows::CALL
+            );
+            let request = &call.request;
+            let values = (&request.vendor, &request.path, &request.customer, call.id.number());
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut found = statement.query(values)?;
+            let mut calls = Vec::new();
+            while let Some(row) = found.next()? {
+                calls.push(rows::call(row)?);
+            }
+            Ok(calls)
+        })
+    }
+
     /// How many calls are in doubt, and when the oldest of them was first begun.
     pub fn doubts(&self) -> Result<(i64, Option<Timestamp>), StoreError> {
         self.ask(|connection| {

@@ -136,6 +136,7 @@ CREATE TABLE calls (
 
 CREATE INDEX calls_binding ON calls (binding) WHERE binding IS NOT NULL;
 CREATE INDEX calls_object ON calls (object) WHERE object IS NOT NULL;
+CREATE INDEX calls_likeness ON calls (customer) WHERE likeness IS NOT NULL;
 CREATE INDEX calls_awaits_bill ON calls (awaits_bill) WHERE awaits_bill = 1;
 CREATE INDEX calls_open ON calls (state) WHERE state IN ('held', 'in_doubt');
 

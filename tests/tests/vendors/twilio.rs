@@ -157,6 +157,62 @@ async fn a_message_that_never_landed_is_released_and_one_of_twins_stays_in_doubt
     }
 }
 
+/// What a call that never landed comes to, where `before` was sent to the same recipient.
+async fn lost_after(rig: &Rig, before: &[&str]) -> Value {
+    let others = key(rig, json!({ "agent_run_label": "others" })).await;
+    for text in before {
+        assert_eq!(send(rig, &others, "+15556667777", text).await.status, 201);
+    }
+    let never = key(rig, json!({})).await;
+    rig.sandbox.set_faults(Faults { request_lost: 1_000_000, ..Faults::default() }).unwrap();
+    assert_eq!(send(rig, &never, "+15556667777", "same").await.code(), "outcome_unknown");
+    rig.sandbox.set_faults(Faults::default()).unwrap();
+    eventually("it is released, or an operator is asked", || async {
+        rig.clock.advance(Duration::from_mins(1));
+        let row = rig.calls(&format!("key_id={}", never.id)).await.remove(0);
+        (row["note"] != json!(null)).then_some(row)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_never_landed_is_not_taken_for_another_that_is_alike() {
+    let rig = Rig::start(Settings::default()).await;
+    let row = lost_after(&rig, &["same", "other", "same"]).await;
+    assert_eq!(row["state"], json!("released"), "all that was found is known: {row}");
+    assert_eq!(rig.sandbox.executed().twilio.messages, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_nobody_accounts_for_may_be_the_one_in_doubt() {
+    let rig = Rig::start(Settings::default()).await;
+    // The vendor may show a text in another form than it was sent in.
+    let own = TwilioSettings::default();
+    let url = format!("{}/2010-04-01/Accounts/{}/Messages.json", rig.vendor_url, own.account_sid);
+    let past = rig
+        .http
+        .post(url)
+        .basic_auth(&own.account_sid, Some(&own.auth_token))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(format!("To=%2B15556667777&From={FROM}&Body=Trial+-+same"));
+    assert_eq!(read(past).await.status, 201);
+    let row = lost_after(&rig, &[]).await;
+    assert_eq!(row["state"], json!("in_doubt"), "{row}");
+    assert!(row["note"].as_str().unwrap().contains("resolve it"), "{row}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paid_read_whose_answer_was_lost_counts() {
+    let rig = Rig::start(Settings::default()).await;
+    let key = key(&rig, json!({})).await;
+    rig.sandbox.set_faults(Faults { answer_lost: 1_000_000, ..Faults::default() }).unwrap();
+    let url =
+        format!("{}/twilio/v2/PhoneNumbers/+15552223333?Fields=line_type_intelligence", rig.url);
+    let lost = read(rig.http.get(url).basic_auth(PLACEHOLDER, Some(&key.token))).await;
+    assert_eq!((lost.status, lost.code()), (504, "outcome_unknown"));
+    assert_eq!(spent(&rig, &key).await, "0.008");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_verifications_and_look_ups_have_their_prices() {
     let rig = Rig::start(Settings::default()).await;

@@ -389,3 +389,80 @@ fn a_call_without_money_means_nothing() {
     let search = search(&definition, &endpoint, &denied).unwrap();
     assert_eq!(search.found(&json!({ "id": "ch_1" }), &exchange(&rates)), None);
 }
+
+const MESSAGES: &str = "/2010-04-01/Accounts/AC1/Messages.json";
+
+/// What a list of messages says of a message in doubt to a recipient, sent at second 1000.
+fn told_by(to: &str, messages: &[Value], disowned: &[&str]) -> (Vec<String>, Verdict) {
+    let twilio = built_in().unwrap().remove(1);
+    let form = [("To", to), ("From", "+1555"), ("Body", "hello")];
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let params = Params::from_form(&form).unwrap();
+    let mut call = call(MESSAGES);
+    let endpoint = endpoint(&call);
+    let rule = twilio.rule(&endpoint, &params);
+    call.request.customer = Some(to.to_owned());
+    call.request.likeness = twilio.likeness(rule, &params);
+    call.tagged = false;
+    let now = Timestamp::from_micros(2_000 * SECOND);
+    let mut search = twilio.search_for(rule, &endpoint, &call, now).unwrap();
+    let mut asked = Vec::new();
+    while let Some(page) = search.next() {
+        asked.push(page);
+        search.read(&json!({ "messages": messages, "next_page_uri": null }));
+    }
+    assert!(search.goes_by_likeness());
+    search.disown(disowned.iter().copied());
+    (asked, search.verdict())
+}
+
+fn message(sid: &str, body: &str, made_at: &str) -> Value {
+    json!({ "sid": sid, "to": "+1777", "from": "+1555", "body": body, "date_created": made_at })
+}
+
+/// Seconds 1000 and 600 after 1970: the second is longer before the call than clocks differ.
+const IN_TIME: &str = "Thu, 01 Jan 1970 00:16:40 +0000";
+const BEFORE: &str = "Thu, 01 Jan 1970 00:10:00 +0000";
+
+#[test]
+fn without_tags_an_object_is_recognised_by_what_it_shows() {
+    let (asked, verdict) = told_by("+1777", &[message("SM1", "hello", IN_TIME)], &[]);
+    let path = "/2010-04-01/Accounts/AC1/Messages/SM1.json".to_owned();
+    assert_eq!(verdict, Verdict::Found { id: "SM1".to_owned(), path });
+    assert_eq!(asked, [format!("{MESSAGES}?To=%2B1777&PageSize=1000")]);
+}
+
+#[test]
+fn without_tags_absence_is_proved_only_where_every_object_is_accounted_for() {
+    let alike = message("SM1", "hello", IN_TIME);
+    let other = message("SM2", "Trial - hello", IN_TIME);
+    let undated = json!({ "sid": "SM3", "to": "+1777", "from": "+1555", "body": "x" });
+    let unclear = |candidates| Verdict::Unclear { candidates };
+    for (messages, disowned, verdict) in [
+        (vec![], vec![], Verdict::Absent),
+        (vec![message("SM1", "hello", BEFORE)], vec![], Verdict::Absent),
+        (vec![alike.clone()], vec!["SM1"], Verdict::Absent),
+        (vec![other.clone()], vec![], unclear(1)),
+        (vec![other.clone()], vec!["SM2"], Verdict::Absent),
+        (vec![undated], vec![], unclear(1)),
+        (vec![alike.clone(), message("SM4", "hello", IN_TIME)], vec![], unclear(2)),
+        (vec![json!({ "to": "+1777", "date_created": IN_TIME })], vec![], unclear(0)),
+    ] {
+        assert_eq!(told_by("+1777", &messages, &disowned).1, verdict, "{messages:?}");
+    }
+    let twins = [alike, message("SM4", "hello", IN_TIME)];
+    let (_, verdict) = told_by("+1777", &twins, &["SM1"]);
+    assert!(matches!(verdict, Verdict::Found { id, .. } if id == "SM4"));
+}
+
+#[test]
+fn an_address_that_a_vendor_may_write_in_another_way_proves_no_absence() {
+    for (to, verdict) in [
+        ("+1777", Verdict::Absent),
+        ("whatsapp:+1777", Verdict::Absent),
+        ("+1 (777)", Verdict::Unclear { candidates: 0 }),
+        ("client:J\u{f6}rg", Verdict::Unclear { candidates: 0 }),
+    ] {
+        assert_eq!(told_by(to, &[], &[]).1, verdict, "{to}");
+    }
+}

@@ -1,14 +1,5 @@
-//! The table of cases for Stripe's money endpoints is whole and agrees with itself.
-//!
-//! `stripe/cases.toml` says what its fields mean. Here they are read strictly, so that a misspelt
-//! field is not a case that claims nothing.
-
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "what can't be read fails the test"
-)]
+//! The table of cases: read strictly, so that a misspelt field is not a case that claims nothing,
+//! and in agreement with itself. `cases.toml` says what its fields mean.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +16,7 @@ use keybrake_core::{
 use serde::Deserialize;
 use serde_json::Value;
 
-const CASES: &str = include_str!("stripe/cases.toml");
+const CASES: &str = include_str!("cases.toml");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,48 +26,48 @@ struct Table {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    endpoint: String,
-    path: String,
-    request: Option<BTreeMap<String, String>>,
-    json: Option<String>,
-    ask: Option<Ask>,
-    rate: Option<String>,
-    hold: Option<String>,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) endpoint: String,
+    pub(crate) path: String,
+    pub(crate) request: Option<BTreeMap<String, String>>,
+    pub(crate) json: Option<String>,
+    pub(crate) ask: Option<Ask>,
+    pub(crate) rate: Option<String>,
+    pub(crate) hold: Option<String>,
     #[serde(default)]
-    free: bool,
+    pub(crate) free: bool,
     #[serde(default)]
-    releases: bool,
-    refused: Option<Refused>,
-    why: Option<Why>,
+    pub(crate) releases: bool,
+    pub(crate) refused: Option<Refused>,
+    pub(crate) why: Option<Why>,
     #[serde(default)]
-    answers: Vec<Answer>,
+    pub(crate) answers: Vec<Answer>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Ask {
-    path: String,
-    answer: String,
+pub(crate) struct Ask {
+    pub(crate) path: String,
+    pub(crate) answer: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Refused {
+pub(crate) enum Refused {
     Unpriced,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Why {
+pub(crate) enum Why {
     Unknown,
     Unbounded,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Verdict {
+pub(crate) enum Verdict {
     Executed,
     Declined,
     NotExecuted,
@@ -85,27 +76,42 @@ enum Verdict {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Answer {
-    status: u16,
-    verdict: Verdict,
-    stands: Option<String>,
-    settled: Option<String>,
-    object: Option<String>,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) verdict: Verdict,
+    pub(crate) stands: Option<String>,
+    pub(crate) settled: Option<String>,
+    pub(crate) object: Option<String>,
+    pub(crate) body: String,
 }
 
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     toml::from_str::<Table>(CASES).unwrap().case
 }
 
-fn parameters(case: &Case) -> Params {
-    match (&case.request, &case.json) {
-        (Some(_), Some(_)) => panic!("both a form and JSON"),
-        (None, Some(json)) => Params::from_json(json).unwrap(),
-        (form, None) => {
-            let form = form.iter().flatten();
-            let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-            Params::from_form(&form).unwrap()
+impl Case {
+    /// What a failure names it by.
+    pub(crate) fn label(&self) -> String {
+        format!("{}: {}", self.endpoint, self.name)
+    }
+
+    pub(crate) fn parameters(&self) -> Params {
+        match (&self.request, &self.json) {
+            (Some(_), Some(_)) => panic!("both a form and JSON"),
+            (None, Some(json)) => Params::from_json(json).unwrap(),
+            (form, None) => {
+                let form = form.iter().flatten();
+                let mut pairs = form_urlencoded::Serializer::new(String::new());
+                Params::from_form(&pairs.extend_pairs(form).finish()).unwrap()
+            }
+        }
+    }
+
+    pub(crate) fn called(&self) -> Endpoint {
+        let (method, _) = self.endpoint.split_once(' ').unwrap();
+        Endpoint {
+            method: Method::parse(method).unwrap(),
+            path: CanonicalPath::parse(&self.path).unwrap(),
         }
     }
 }
@@ -127,15 +133,10 @@ fn names_are_unique_within_an_endpoint() {
 #[test]
 fn requests_are_what_the_proxy_could_be_asked() {
     for case in cases() {
-        let label = format!("{}: {}", case.endpoint, case.name);
+        let label = case.label();
         let pattern = EndpointPattern::from_str(&case.endpoint).expect(&label);
-        let (method, _) = case.endpoint.split_once(' ').unwrap();
-        let endpoint = Endpoint {
-            method: Method::parse(method).unwrap(),
-            path: CanonicalPath::parse(&case.path).expect(&label),
-        };
-        assert!(pattern.matches(&endpoint), "{label}");
-        let read = parameters(&case);
+        assert!(pattern.matches(&case.called()), "{label}");
+        let read = case.parameters();
         assert_eq!(Params::from_form(&read.to_form()).expect(&label), read, "{label}");
         assert_eq!(case.json.is_some(), case.path.starts_with("/v2/"), "{label}");
         if let Some(rate) = &case.rate {
@@ -152,7 +153,7 @@ fn requests_are_what_the_proxy_could_be_asked() {
 #[test]
 fn a_case_claims_one_thing_and_its_answers_agree_with_it() {
     for case in cases() {
-        let label = format!("{}: {}", case.endpoint, case.name);
+        let label = case.label();
         let refused = matches!(case.refused, Some(Refused::Unpriced));
         let claims = [case.hold.is_some(), case.free, case.releases, refused];
         assert_eq!(claims.into_iter().filter(|claim| *claim).count(), 1, "{label}");
@@ -188,7 +189,7 @@ fn check_answer(case: &Case, answer: &Answer, label: &str) {
     assert!(answer.stands.is_some() || answer.object.is_none(), "{label}");
 }
 
-fn amount(text: &str, label: &str) -> MicroUsd {
+pub(crate) fn amount(text: &str, label: &str) -> MicroUsd {
     let amount = MicroUsd::parse(text).expect(label);
     assert_eq!(amount.to_string(), text, "{label}");
     amount
@@ -196,7 +197,7 @@ fn amount(text: &str, label: &str) -> MicroUsd {
 
 /// The routes of stripe-node 23.1.0 (API 2026-10-28.endive) that move, commit, return or delegate
 /// money.
-const ENDPOINTS: [&str; 94] = [
+pub(crate) const ENDPOINTS: [&str; 94] = [
     "POST /v1/payment_intents",
     "POST /v1/payment_intents/{id}",
     "POST /v1/payment_intents/{id}/confirm",
