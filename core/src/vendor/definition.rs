@@ -485,6 +485,9 @@ pub struct List {
     /// JSON pointer to when an object was made, as RFC 3339 or RFC 2822: what is older than the
     /// call is not its own.
     pub made_at: Option<String>,
+    /// Whether the newest objects stand first, so that nothing is read after one that is too old.
+    #[serde(default)]
+    pub newest_first: bool,
 }
 
 /// Where a vendor says the final price of a call later.
