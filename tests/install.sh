@@ -70,7 +70,7 @@ install_python() {
   python3 -m venv "$tools/python" || fail "python3 could not make a virtual environment"
   "$tools/python/bin/python" -m pip install --quiet --disable-pip-version-check \
     --requirement "$pins/requirements.txt" >&2 || fail "pip could not install tests/sdk/requirements.txt"
-  "$tools/python/bin/python" -c 'import prometheus_client, schemathesis, stripe, localstripe.server' || fail "the Python packages do not load"
+  "$tools/python/bin/python" -c 'import prometheus_client, resend, schemathesis, stripe, twilio.rest, localstripe.server' || fail "the Python packages do not load"
   printf '%s\n' "$wanted" >"$stamp"
 }
 
@@ -84,7 +84,10 @@ install_node() {
   cp "$pins/package.json" "$pins/package-lock.json" "$tools/node/"
   npm ci --prefix "$tools/node" --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
     fail "npm could not install tests/sdk/package-lock.json"
-  node -e 'require(process.argv[1])' "$tools/node/node_modules/stripe" || fail "the npm packages do not load"
+  local sdk
+  for sdk in resend stripe twilio; do
+    node -e 'require(process.argv[1])' "$tools/node/node_modules/$sdk" || fail "the npm package $sdk does not load"
+  done
   printf '%s\n' "$wanted" >"$stamp"
 }
 

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use keybrake::sandbox::{ResendSettings, TwilioSettings};
+
 use crate::{API_KEY, SECRET};
 
 /// How long a process may take to be ready.
@@ -133,6 +135,11 @@ pub fn proxy_command(
         .env("KEYBRAKE_API_KEY", API_KEY)
         .env("KEYBRAKE_VENDOR_STRIPE_BASE_URL", vendor_url)
         .env("KEYBRAKE_VENDOR_STRIPE_SECRET", SECRET)
+        .env("KEYBRAKE_VENDOR_TWILIO_BASE_URL", vendor_url)
+        .env("KEYBRAKE_VENDOR_TWILIO_SECRET", TwilioSettings::default().auth_token)
+        .env("KEYBRAKE_VENDOR_TWILIO_ACCOUNT", TwilioSettings::default().account_sid)
+        .env("KEYBRAKE_VENDOR_RESEND_BASE_URL", vendor_url)
+        .env("KEYBRAKE_VENDOR_RESEND_SECRET", ResendSettings::default().api_key)
         .env("KEYBRAKE_LOG", "warn")
         .envs(variables.iter().copied());
     command

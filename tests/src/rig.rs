@@ -6,7 +6,7 @@ use keybrake::{
     app::App,
     config::Config,
     outside::Clock,
-    sandbox::{Sandbox, Settings, TwilioSettings},
+    sandbox::{ResendSettings, Sandbox, Settings, TwilioSettings},
     server,
     store::sqlite::Durability,
 };
@@ -238,11 +238,12 @@ fn config(data: &Path, vendor_url: &str, more: &[(String, String)]) -> Config {
     let given = |name: &str| match name {
         "KEYBRAKE_DATA_DIR" => Some(data.display().to_string()),
         "KEYBRAKE_API_KEY" => Some(API_KEY.to_owned()),
-        "KEYBRAKE_VENDOR_STRIPE_BASE_URL" | "KEYBRAKE_VENDOR_TWILIO_BASE_URL" => {
-            Some(vendor_url.to_owned())
-        }
+        "KEYBRAKE_VENDOR_STRIPE_BASE_URL"
+        | "KEYBRAKE_VENDOR_TWILIO_BASE_URL"
+        | "KEYBRAKE_VENDOR_RESEND_BASE_URL" => Some(vendor_url.to_owned()),
         "KEYBRAKE_VENDOR_STRIPE_SECRET" => Some(SECRET.to_owned()),
         "KEYBRAKE_VENDOR_TWILIO_SECRET" => Some(TwilioSettings::default().auth_token),
+        "KEYBRAKE_VENDOR_RESEND_SECRET" => Some(ResendSettings::default().api_key),
         "KEYBRAKE_VENDOR_TWILIO_ACCOUNT" => Some(TwilioSettings::default().account_sid),
         _ => None,
     };

@@ -22,9 +22,10 @@ const SCRIPT_WITHIN: Duration = Duration::from_mins(2);
 /// A vendor's SDK, and how it is pointed at the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sdk {
-    /// stripe-python, by the path prefix `/stripe`.
+    /// A vendor's SDK for Python, by the vendor's path prefix.
     Python,
-    /// stripe-node by host and port alone: its paths stand at the proxy's root.
+    /// A vendor's SDK for Node. Stripe's goes by host and port alone: its paths stand at the proxy's
+    /// root.
     Node,
     /// stripe-node by the path prefix `/stripe`, through an HTTP client of its own.
     NodeByPrefix,
@@ -129,6 +130,7 @@ impl Scene {
         });
         if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
             body.extend(more);
+            body.retain(|_, value| !value.is_null());
         }
         let asked = self.http.post(format!("{}/vault/keys", self.proxy.url));
         let answer = rig::read(asked.bearer_auth(API_KEY).json(&body)).await;
@@ -213,6 +215,15 @@ impl Scene {
             .iter()
             .map(|row| one(row).expect("an execution"))
             .collect()
+    }
+
+    /// What the sandbox executed as this vendor, in the vendor's own terms.
+    pub async fn executed_at(&self, vendor: &str) -> Value {
+        self.control("executed")
+            .await
+            .get(vendor)
+            .cloned()
+            .expect("a vendor that the sandbox plays")
     }
 
     /// A count of the sandbox's requests, such as `faults/answer_lost`.

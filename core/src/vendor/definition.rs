@@ -196,6 +196,20 @@ pub struct Statuses {
     /// The vendor did not accept our secret.
     #[serde(default)]
     pub secret_refused: Vec<u16>,
+    /// A status that says so as well, but only in an answer that calls it that.
+    pub secret_refused_as: Option<Called>,
+}
+
+/// An answer's status and what the answer calls it, for statuses that mean more than one thing.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Called {
+    /// The status.
+    pub status: u16,
+    /// JSON pointer to what it is called.
+    pub at: String,
+    /// What it is called.
+    pub name: String,
 }
 
 /// Parameters that name our run and call in the vendor's objects.
@@ -474,6 +488,9 @@ pub struct List {
     /// JSON pointer to when an object was made, as RFC 3339 or RFC 2822: what is older than the
     /// call is not its own.
     pub made_at: Option<String>,
+    /// Whether the newest objects stand first, so that nothing is read after one that is too old.
+    #[serde(default)]
+    pub newest_first: bool,
 }
 
 /// Where a vendor says the final price of a call later.

@@ -292,6 +292,10 @@ impl Search<'_> {
             self.complete &= others.iter().all(Option::is_some);
             self.strangers.extend(others.into_iter().flatten());
         }
+        let is_too_old = |last: &Value| !self.may_be_as_old(list, last);
+        if list.newest_first && items.last().is_some_and(is_too_old) {
+            return;
+        }
         let more = match list.next.as_deref() {
             None => return,
             Some(pointer) if pointer.starts_with('/') => match body.pointer(pointer) {

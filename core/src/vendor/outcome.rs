@@ -114,7 +114,11 @@ impl Definition {
                 Outcome::of(if refused { Evidence::NotExecuted } else { Evidence::Unknown })
             }
         };
-        let secret_refused = self.outcome.secret_refused.contains(&status);
+        let called = self.outcome.secret_refused_as.as_ref();
+        let secret_refused = self.outcome.secret_refused.contains(&status)
+            || called.is_some_and(|called| {
+                called.status == status && text(&body, &called.at).as_ref() == Some(&called.name)
+            });
         let declined = declined && !is_read;
         Outcome { declined, secret_refused, ..outcome }
     }
@@ -437,6 +441,29 @@ mod tests {
         };
         let about: Vec<u16> = (100..600).filter(|status| refused(*status)).collect();
         assert_eq!(about, [401, 403]);
+    }
+
+    #[test]
+    fn a_status_with_several_meanings_is_about_our_secret_only_by_its_name() {
+        let resend = built_in().unwrap().remove(2);
+        let path = CanonicalPath::parse("/emails").unwrap();
+        let endpoint = Endpoint { method: Method::Post, path };
+        let rule = resend.rule(&endpoint, &Params::none());
+        let rates = Rates::none();
+        let exchange = Exchange::new(&rates, Timestamp::from_micros(0));
+        let quoted = Quoted { at_most: usd(1), is_about_object: false, exchange };
+        for (status, body, about) in [
+            (401, "{}", true),
+            (403, r#"{"name":"invalid_api_key"}"#, true),
+            (403, r#"{"name":"validation_error"}"#, false),
+            (403, "{}", false),
+            (422, r#"{"name":"invalid_api_key"}"#, false),
+        ] {
+            let answer = Answer::Whole { status, body: body.as_bytes() };
+            let outcome = resend.outcome(rule, false, &quoted, answer);
+            assert_eq!(outcome.secret_refused, about, "{status} {body}");
+            assert_eq!(outcome.evidence, Evidence::NotExecuted);
+        }
     }
 
     #[test]

@@ -120,8 +120,7 @@ async fn read(
     }
     let rule = definition.rule(&endpoint, &params);
     if let Rule::Priced(priced) = rule {
-        request.customer =
-            priced.customer.as_deref().and_then(|name| params.get(name)).map(str::to_owned);
+        request.customer = priced.customer.as_deref().and_then(|name| customer(&params, name));
         request.likeness = definition.likeness(rule, &params);
     }
     refuse_headers(definition, &head.headers)?;
@@ -129,6 +128,12 @@ async fn read(
     let query = head.uri.query().filter(|query| !query.is_empty()).map(str::to_owned);
     let headers = vendor.passing_request(&head.headers);
     Ok(Target { vendor, endpoint, params, json, query, headers })
+}
+
+/// Whom a call is about: the parameter, or the first one where it is a list.
+fn customer(params: &Params, name: &str) -> Option<String> {
+    let found = params.get(name).or_else(|| params.get(&format!("{name}[0]")));
+    found.map(str::to_owned)
 }
 
 fn invalid(why: impl Into<String>) -> Refusal {
@@ -226,7 +231,8 @@ fn read_params(
 ) -> Result<(Params, Option<Bytes>), Refusal> {
     let query = head.uri.query().unwrap_or_default();
     if endpoint.method.is_read() {
-        if !body.is_empty() {
+        // Some SDKs send an empty object with every request. It is not passed on.
+        if !matches!(body.as_ref(), b"" | b"{}") {
             return Err(invalid("a read has no body"));
         }
         let params = Params::from_form_repeating(query, &definition.repeated);

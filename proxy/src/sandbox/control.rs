@@ -52,6 +52,7 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
         .route("/sandbox/reset", post(reset))
         .route("/sandbox/hold", post(hold))
         .route("/sandbox/twilio", post(twilio))
+        .route("/sandbox/resend", post(resend))
         .fallback(server::vendor)
         .with_state(sandbox)
 }
@@ -108,6 +109,13 @@ async fn hold(State(sandbox): State<Sandbox>, body: Bytes) -> Response {
 async fn twilio(State(sandbox): State<Sandbox>, body: Bytes) -> Response {
     order(&body, |order| {
         sandbox.set_twilio(changed(&sandbox.twilio(), order)?);
+        Ok(())
+    })
+}
+
+async fn resend(State(sandbox): State<Sandbox>, body: Bytes) -> Response {
+    order(&body, |order| {
+        sandbox.set_resend(changed(&sandbox.resend(), order)?);
         Ok(())
     })
 }

@@ -19,6 +19,7 @@ use super::{
     faults::{Fate, Fault, Faults},
     ids::Ids,
     journal::Journal,
+    resend::{self, Resend},
     server::Seen,
     stripe::{self, Stripe},
     twilio::{self, Twilio},
@@ -57,6 +58,7 @@ pub(super) struct State {
     dice: ChaCha8Rng,
     pub(super) stripe: Stripe,
     pub(super) twilio: Twilio,
+    pub(super) resend: Resend,
     pub(super) journal: Journal,
 }
 
@@ -70,6 +72,7 @@ pub(super) struct Ticket {
 enum Work {
     Stripe(stripe::Ticket),
     Twilio(twilio::Ticket),
+    Resend(resend::Ticket),
 }
 
 /// An answer, before it is put into HTTP.
@@ -115,11 +118,18 @@ pub(super) enum Step {
 enum Whose {
     Stripe,
     Twilio,
+    Resend,
 }
 
 /// Every path that is nobody's else is Stripe's, which answers that it does not know it.
 fn whose(path: &str) -> Whose {
-    if twilio::owns(path) { Whose::Twilio } else { Whose::Stripe }
+    if twilio::owns(path) {
+        Whose::Twilio
+    } else if resend::owns(path) {
+        Whose::Resend
+    } else {
+        Whose::Stripe
+    }
 }
 
 /// Whether the call may cost money.
@@ -127,6 +137,7 @@ pub(super) fn may_cost(method: &Method, path: &str) -> bool {
     match whose(path) {
         Whose::Stripe => Stripe::may_cost(method, path),
         Whose::Twilio => Twilio::may_cost(method, path),
+        Whose::Resend => Resend::may_cost(method, path),
     }
 }
 
@@ -146,6 +157,7 @@ impl State {
             dice: seeded(0),
             stripe: Stripe::new(settings, Ids(seeded(1))),
             twilio: Twilio::new(settings.twilio.clone(), Ids(seeded(2))),
+            resend: Resend::new(settings, Ids(seeded(3))),
             journal: Journal::default(),
         }
     }
@@ -162,6 +174,7 @@ impl State {
         let endpoint = match whose {
             Whose::Stripe => Stripe::endpoint(method, path),
             Whose::Twilio => Twilio::endpoint(method, path),
+            Whose::Resend => Resend::endpoint(method, path),
         };
         self.journal.received(endpoint, seen);
         let drawn = if may_cost(method, path) { self.faults.draw(&mut self.dice) } else { None };
@@ -173,6 +186,7 @@ impl State {
         let admitted = match whose {
             Whose::Stripe => work(self.stripe.admit(seen, now, &mut fate), Work::Stripe),
             Whose::Twilio => work(self.twilio.admit(seen, now, &mut fate), Work::Twilio),
+            Whose::Resend => work(self.resend.admit(seen, now, &mut fate), Work::Resend),
         };
         match admitted {
             Admitted::Run(work) => {
@@ -195,6 +209,7 @@ impl State {
         let reply = match ticket.work {
             Work::Stripe(ticket) => self.stripe.execute(ticket, now, &mut fate),
             Work::Twilio(ticket) => self.twilio.execute(ticket, now, &mut fate),
+            Work::Resend(ticket) => self.resend.execute(ticket, now, &mut fate),
         };
         self.send(reply, fate)
     }

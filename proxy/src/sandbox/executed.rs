@@ -40,6 +40,8 @@ pub struct Executed {
     pub duplicate_keys: Vec<String>,
     /// What Twilio executed.
     pub twilio: TwilioExecuted,
+    /// What Resend executed.
+    pub resend: ResendExecuted,
 }
 
 /// What one Twilio call was.
@@ -94,4 +96,36 @@ pub struct TwilioExecuted {
     pub lookups: u64,
     /// The price of everything in the end, in micro-dollars.
     pub price_micro_usd: u64,
+}
+
+/// One mail that Resend made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ResendExecution {
+    /// Method and path.
+    pub endpoint: String,
+    /// The mail's id.
+    pub id: String,
+    /// The idempotency key that its request came with; all mails of a batch have the same.
+    pub idempotency_key: Option<String>,
+    /// To whom it goes, without copies.
+    pub to: Vec<String>,
+    /// Its subject.
+    pub subject: String,
+    /// What is billed: how many it goes to, copies included.
+    pub recipients: u64,
+    /// Whether it was put off. It stays here when it is called off.
+    pub scheduled: bool,
+    /// Seconds since the Unix epoch.
+    pub at: i64,
+}
+
+/// What Resend executed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ResendExecuted {
+    /// One row per mail, oldest first.
+    pub data: Vec<ResendExecution>,
+    /// Mails made.
+    pub mails: u64,
+    /// Recipients of all mails.
+    pub recipients: u64,
 }

@@ -20,4 +20,18 @@ impl Ids {
     pub(super) fn sid(&mut self, prefix: &str) -> String {
         format!("{prefix}{:032x}", self.0.random::<u128>())
     }
+
+    /// As Resend makes them: a random UUID.
+    pub(super) fn uuid(&mut self) -> String {
+        let hex = format!("{:032x}", self.0.random::<u128>());
+        let part = |from, to| hex.get(from..to).unwrap_or_default();
+        format!(
+            "{}-{}-4{}-a{}-{}",
+            part(0, 8),
+            part(8, 12),
+            part(13, 16),
+            part(17, 20),
+            part(20, 32)
+        )
+    }
 }

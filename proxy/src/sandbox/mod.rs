@@ -1,12 +1,13 @@
-//! Strict, stateful fakes of Stripe and Twilio. Never a real vendor.
+//! Strict, stateful fakes of Stripe, Twilio and Resend. Never a real vendor.
 //!
 //! They exist to be counted: whatever a caller believes that it sent, [`Sandbox::executed`] says what
 //! was executed, and how much money that committed. A test of a spending cap compares with that.
 //!
 //! One server plays all of them, each at the paths that it has itself: Stripe at `/v1/`, Twilio at
-//! `/2010-04-01/`, `/v2/Services/` and `/v2/PhoneNumbers/`. Each vendor's folder
-//! says what of it is imitated and what is not. What they share is here: the clock, the listener,
-//! losses and failures at chosen rates (see [`Faults`]), answers that are held, and the counting.
+//! `/2010-04-01/`, `/v2/Services/` and `/v2/PhoneNumbers/`, Resend at `/emails` and `/domains`. Each
+//! vendor's folder says what of it is imitated and what is not. What they share is here: the clock,
+//! the listener, losses and failures at chosen rates (see [`Faults`]), answers that are held, and the
+//! counting.
 
 mod control;
 mod engine;
@@ -16,6 +17,7 @@ mod idempotency;
 mod ids;
 mod journal;
 mod millis;
+mod resend;
 mod server;
 mod stripe;
 mod table;
@@ -36,9 +38,13 @@ use keybrake_core::time::Timestamp;
 use tokio::{net::TcpListener, sync::watch};
 
 pub use self::{
-    executed::{Executed, Execution, TwilioExecuted, TwilioExecution, TwilioKind},
+    executed::{
+        Executed, Execution, ResendExecuted, ResendExecution, TwilioExecuted, TwilioExecution,
+        TwilioKind,
+    },
     faults::{Faults, RatesTooHigh},
     journal::{Requests, SeenRequest},
+    resend::ResendSettings,
     twilio::TwilioSettings,
 };
 use crate::outside::Clock;
@@ -62,6 +68,8 @@ pub struct Settings {
     pub seed: Option<u64>,
     /// What is Twilio's own.
     pub twilio: TwilioSettings,
+    /// What is Resend's own.
+    pub resend: ResendSettings,
 }
 
 impl Default for Settings {
@@ -75,6 +83,7 @@ impl Default for Settings {
             faults: Faults::default(),
             seed: None,
             twilio: TwilioSettings::default(),
+            resend: ResendSettings::default(),
         }
     }
 }
@@ -134,7 +143,11 @@ impl Sandbox {
     #[must_use]
     pub fn executed(&self) -> Executed {
         let state = self.lock();
-        Executed { twilio: state.twilio.executed(self.now()), ..state.stripe.executed() }
+        Executed {
+            twilio: state.twilio.executed(self.now()),
+            resend: state.resend.executed(),
+            ..state.stripe.executed()
+        }
     }
 
     /// What arrived.
@@ -177,6 +190,17 @@ impl Sandbox {
     /// delay.
     pub fn set_twilio(&self, settings: TwilioSettings) {
         self.lock().twilio.settings = settings;
+    }
+
+    /// How Resend behaves now.
+    #[must_use]
+    pub fn resend(&self) -> ResendSettings {
+        self.lock().resend.settings.clone()
+    }
+
+    /// Sets how Resend behaves from now on.
+    pub fn set_resend(&self, settings: ResendSettings) {
+        self.lock().resend.settings = settings;
     }
 
     /// Forgets everything and returns to the first settings; held answers are let go. The clock

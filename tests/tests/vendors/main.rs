@@ -1,5 +1,6 @@
 //! What calls cost at each vendor: objects whose commitment moves, foreign money, other accounts,
-//! vendors without idempotency or with prices that come later, and vendors of one's own.
+//! vendors without idempotency, with prices that come later or by the recipient, and vendors of one's
+//! own.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,6 +11,7 @@
 mod currencies;
 mod objects;
 mod policies;
+mod resend;
 mod twilio;
 
 use keybrake_tests::rig::{Key, Rig, eventually};

@@ -476,3 +476,45 @@ fn an_address_that_a_vendor_may_write_in_another_way_proves_no_absence() {
         assert_eq!(told_by(to, &[], &[]).1, verdict, "{to}");
     }
 }
+
+#[test]
+fn a_list_with_the_newest_first_is_read_until_an_object_is_too_old() {
+    let resend = built_in().unwrap().remove(2);
+    let mail = |id: &str, to: &str, made_at: &str| json!({ "id": id, "to": [to], "from": "a@b.example", "subject": "Due", "created_at": made_at });
+    let (in_time, before) = ("1970-01-01T00:16:40.123456+00:00", "1970-01-01 00:10:00.5+00");
+    let first = json!({ "has_more": true, "data": [mail("m3", "b@c.example", in_time)] });
+    for (to, answered, verdict) in [
+        ("to", mail("m2", "ann@c.example", in_time), "m2"),
+        ("to[0]", mail("m2", "ann@c.example", in_time), "m2"),
+        ("to", mail("m2", "bob@c.example", in_time), ""),
+    ] {
+        let form = [(to, "ann@c.example"), ("from", "a@b.example"), ("subject", "Due")];
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let params = Params::from_form(&form).unwrap();
+        let mut call = call("/emails");
+        let endpoint = endpoint(&call);
+        let rule = resend.rule(&endpoint, &params);
+        call.request.customer = Some("ann@c.example".to_owned());
+        call.request.likeness = resend.likeness(rule, &params);
+        call.tagged = false;
+        let now = Timestamp::from_micros(2_000 * SECOND);
+        let mut search = resend.search_for(rule, &endpoint, &call, now).unwrap();
+        let rest = [answered, mail("m1", "ann@c.example", before)];
+        let mut pages = [first.clone(), json!({ "has_more": true, "data": rest })].into_iter();
+        let mut asked = Vec::new();
+        while let Some(page) = search.next() {
+            asked.push(page);
+            search.read(&pages.next().unwrap());
+        }
+        assert_eq!(asked, ["/emails?limit=100", "/emails?limit=100&after=m3"]);
+        let found = search.verdict();
+        if verdict.is_empty() {
+            assert_eq!(found, Verdict::Unclear { candidates: 2 });
+            search.disown(["m2", "m3"]);
+            assert_eq!(search.verdict(), Verdict::Absent);
+        } else {
+            let path = format!("/emails/{verdict}");
+            assert_eq!(found, Verdict::Found { id: verdict.to_owned(), path });
+        }
+    }
+}

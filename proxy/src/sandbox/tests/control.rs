@@ -41,6 +41,7 @@ async fn executed_lists_each_execution_with_its_money() {
                 "data": [], "messages": 0, "segments": 0, "calls": 0, "verifications": 0,
                 "lookups": 0, "price_micro_usd": 0,
             },
+            "resend": {"data": [], "mails": 0, "recipients": 0},
         })
     );
 }

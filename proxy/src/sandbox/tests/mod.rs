@@ -6,6 +6,7 @@ mod faults;
 mod idempotency;
 mod money;
 mod reading;
+mod resend;
 mod twilio;
 
 use std::{collections::HashMap, net::SocketAddr, time::Duration};

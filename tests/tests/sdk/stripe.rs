@@ -1,43 +1,22 @@
-//! Vendors' real SDKs on the real proxy. What counts is what the vendor executed.
-//!
-//! Each test runs a script of `tests/sdk`, which says what the SDK must show its user; the test then
-//! looks at the vendor and at the audit log.
-
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what is not there fails the test"
-)]
+//! Stripe's SDKs, and what the product's pages print.
 
 use keybrake_tests::{
     process::{self, Process},
     rig::Key,
     sdk::{self, Scene, Sdk},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// Has each claim be a test with each SDK.
-macro_rules! with_each_sdk {
+use crate::{denied, verdicts};
+
+macro_rules! every_sdk {
     ($($claim:ident),+ $(,)?) => {
-        with_each_sdk!(@ python Sdk::Python; $($claim),+);
-        with_each_sdk!(@ node Sdk::Node; $($claim),+);
-        with_each_sdk!(@ node_by_prefix Sdk::NodeByPrefix; $($claim),+);
-    };
-    (@ $module:ident $sdk:expr; $($claim:ident),+) => {
-        mod $module {
-            use super::*;
-            $(
-                #[tokio::test]
-                #[ignore = "needs the Stripe SDKs: run make test"]
-                async fn $claim() {
-                    super::$claim($sdk).await;
-                }
-            )+
-        }
+        in_python_and_node![$($claim),+];
+        claims_with![node_by_prefix, Sdk::NodeByPrefix; $($claim),+];
     };
 }
 
-with_each_sdk![
+every_sdk![
     an_agents_calls_work_as_at_stripe,
     lists_are_paged_by_the_sdk,
     a_cap_hit_is_a_rate_limit_error_and_one_request,
@@ -180,7 +159,7 @@ async fn calls_without_a_callers_key_carry_the_sdks_own(sdk: Sdk) {
 }
 
 #[tokio::test]
-#[ignore = "needs the Stripe SDKs: run make test"]
+#[ignore = "needs the SDKs: run make test"]
 async fn stripe_pythons_module_level_interface_works() {
     let scene = Scene::start();
     let key = scene.issue(json!({ "total_usd_cap": 10 })).await;
@@ -190,7 +169,7 @@ async fn stripe_pythons_module_level_interface_works() {
 }
 
 #[tokio::test]
-#[ignore = "needs the Stripe SDKs: run make test"]
+#[ignore = "needs the SDKs: run make test"]
 async fn an_idempotency_key_among_nodes_parameters_is_lifted() {
     for sdk in [Sdk::Node, Sdk::NodeByPrefix] {
         let scene = Scene::start();
@@ -204,7 +183,7 @@ async fn an_idempotency_key_among_nodes_parameters_is_lifted() {
 }
 
 #[tokio::test]
-#[ignore = "needs the Stripe SDKs: run make test"]
+#[ignore = "needs the SDKs: run make test"]
 async fn a_vendor_that_ignores_idempotency_keys_is_charged_once() {
     let scene = Scene::before(localstripe());
     let key = scene.issue(json!({})).await;
@@ -215,7 +194,7 @@ async fn a_vendor_that_ignores_idempotency_keys_is_charged_once() {
 }
 
 #[tokio::test]
-#[ignore = "needs the Stripe SDKs: run make test"]
+#[ignore = "needs the SDKs: run make test"]
 async fn the_restate_guides_requests_work_as_printed() {
     for sdk in [Sdk::Node, Sdk::NodeByPrefix] {
         let scene = Scene::start();
@@ -226,7 +205,7 @@ async fn the_restate_guides_requests_work_as_printed() {
 }
 
 #[tokio::test]
-#[ignore = "needs the Stripe SDKs: run make test"]
+#[ignore = "needs the SDKs: run make test"]
 async fn the_step_functions_guides_requests_work_as_printed() {
     let execution = "arn:aws:states:us-east-1:123456789012:execution:billing:0f3c1a5e-8f0a-4c57-9d5b-8c1b3f8f2f61";
     let scene = Scene::start();
@@ -236,7 +215,7 @@ async fn the_step_functions_guides_requests_work_as_printed() {
 }
 
 #[tokio::test]
-#[ignore = "needs the Stripe SDKs: run make test"]
+#[ignore = "needs the SDKs: run make test"]
 async fn the_durable_functions_guides_requests_work_as_printed() {
     let (label, instance) =
         ("azure-durable/5f1c9a0e0d5b4b0f8f6e0c3a2b1d4e7f", "5f1c9a0e0d5b4b0f8f6e0c3a2b1d4e7f");
@@ -247,7 +226,7 @@ async fn the_durable_functions_guides_requests_work_as_printed() {
 }
 
 #[tokio::test]
-#[ignore = "needs the Stripe SDKs: run make test"]
+#[ignore = "needs the SDKs: run make test"]
 async fn the_inngest_guides_requests_work_as_printed() {
     for sdk in [Sdk::Node, Sdk::NodeByPrefix] {
         let scene = Scene::start();
@@ -261,7 +240,7 @@ async fn the_inngest_guides_requests_work_as_printed() {
 }
 
 #[tokio::test]
-#[ignore = "needs the Stripe SDKs: run make test"]
+#[ignore = "needs the SDKs: run make test"]
 async fn the_ray_guides_requests_work_as_printed() {
     let scene = Scene::start();
     scene.run(Sdk::Python, "page_ray", &[]).await;
@@ -306,20 +285,6 @@ async fn payments(scene: &Scene) -> Vec<u64> {
         .filter(|(endpoint, ..)| payment(endpoint))
         .map(|(_, amount, _)| amount)
         .collect()
-}
-
-async fn verdicts(scene: &Scene) -> Vec<String> {
-    texts(&scene.calls("").await, "verdict")
-}
-
-/// The codes of the calls that were denied, one each.
-async fn denied(scene: &Scene) -> Vec<String> {
-    texts(&scene.calls("verdict=denied").await, "code")
-}
-
-fn texts(rows: &[Value], name: &str) -> Vec<String> {
-    let text = |row: &Value| row[name].as_str().unwrap_or_default().to_owned();
-    rows.iter().map(text).collect()
 }
 
 /// A fake of Stripe that this project did not write.
