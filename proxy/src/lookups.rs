@@ -263,18 +263,17 @@ async fn read_all(app: &App, subject: &Subject<'_>, search: &mut Search<'_>) -> 
     Some(search.verdict())
 }
 
-/// Leaves out the objects that other calls with the same recipient made. `None` while one of those
-/// that are alike has not said which is its own: then nobody can tell whose object is whose.
+/// Leaves out the objects that other calls made. `None` while a call to the same recipient has not
+/// said which is its own: then nobody can tell whose object is whose.
 async fn leave_out_siblings(app: &App, call: &Call, search: &mut Search<'_>) -> Option<()> {
-    let asked = call.clone();
-    let siblings = app.read(move |readers| readers.siblings(&asked)).await.ok()?;
-    let may_own = |sibling: &&Call| {
+    let (asked, candidates) = (call.clone(), search.candidates());
+    let siblings = app.read(move |readers| readers.siblings(&asked, &candidates)).await.ok()?;
+    let may_own_any = |sibling: &Call| {
         let released = sibling.life().is_none_or(|life| life.state == State::Released);
         !released && sibling.answer.object_id.is_none()
     };
-    let alike = |sibling: &Call| sibling.request.likeness == call.request.likeness;
-    if siblings.iter().filter(may_own).any(alike) {
-        tracing::warn!(call = %call.id, "another call that is alike has no answer either");
+    if siblings.iter().any(may_own_any) {
+        tracing::warn!(call = %call.id, "another call to the same recipient has no answer either");
         return None;
     }
     search.disown(siblings.iter().filter_map(|sibling| sibling.answer.object_id.as_deref()));

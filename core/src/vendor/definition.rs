@@ -406,6 +406,8 @@ pub struct Ask {
     pub less: Option<String>,
     /// JSON pointer to the currency.
     pub currency: String,
+    /// JSON pointer to what, where it stands there, leaves the price unknown.
+    pub unless: Option<String>,
 }
 
 /// What a 2xx answer says. JSON pointers (RFC 6901).
@@ -608,9 +610,8 @@ impl Definition {
         if let Some(name) = barred {
             return Err(Refusal::ParameterNotAllowed { name: name.clone() });
         }
-        let reserved = self.tags.as_ref().map(|tags| tags.reserved.as_str());
-        let forged =
-            params.iter().find(|(name, _)| reserved.is_some_and(|ours| name.starts_with(ours)));
+        let tags = self.tags.as_ref();
+        let forged = params.iter().find(|(name, _)| tags.is_some_and(|tags| tags.forged_by(name)));
         match forged {
             Some((name, _)) => Err(Refusal::ParameterNotAllowed { name: name.to_owned() }),
             None => Ok(()),
@@ -669,6 +670,19 @@ impl Definition {
         } else {
             Rule::Unlisted
         }
+    }
+}
+
+impl Tags {
+    /// Whether a parameter would write a tag of ours, here or in an object within this one, or wipe
+    /// all that stands beside it.
+    fn forged_by(&self, name: &str) -> bool {
+        let (group, member) = self.reserved.split_once('[').unwrap_or((&self.reserved, ""));
+        let nested = || format!("[{group}][{member}");
+        name == group
+            || name.starts_with(&self.reserved)
+            || (name.contains(member) && name.contains(&nested()))
+            || name.ends_with(&format!("[{group}]"))
     }
 }
 

@@ -116,16 +116,19 @@ impl Definition {
         };
         let events = lookup.events.iter().map(event);
         let lists: Vec<_> = events.chain(lookup.list.iter().map(list)).collect();
-        // A vendor writes an address in its own way, and filters by that.
+        // A vendor writes an address in its own way, and filters by that: of another spelling
+        // neither the list nor the calls to the same recipient are known.
         let address = call.request.customer.as_deref().filter(|_| search.goes_by_likeness());
         let is_plain = |address: &str| {
             address.bytes().all(|b| b.is_ascii_alphanumeric() || b"+:@._-".contains(&b))
         };
         // A search shows objects late, so that finding nothing by it alone proves nothing. What a
         // call about an object did can be seen at the object.
-        search.complete = (!lists.is_empty() || call.object.is_some())
-            && lists.iter().all(Option::is_some)
-            && address.is_none_or(is_plain);
+        search.complete =
+            (!lists.is_empty() || call.object.is_some()) && lists.iter().all(Option::is_some);
+        if !address.is_none_or(is_plain) {
+            return None;
+        }
         search.pending.extend(lists.into_iter().flatten());
         let paths = (&lookup.search, &how.search, &how.search_query);
         if let ((Some(path), Some(template), Some(query)), true) = (paths, call.tagged) {
@@ -332,6 +335,12 @@ impl Search<'_> {
     #[must_use]
     pub fn goes_by_likeness(&self) -> bool {
         self.lookup.list.as_ref().is_some_and(|list| list.tag.is_none())
+    }
+
+    /// The objects that were found and could be the call's own.
+    #[must_use]
+    pub fn candidates(&self) -> Vec<String> {
+        self.candidates.iter().cloned().collect()
     }
 
     /// Leaves out objects that other calls made.

@@ -212,6 +212,10 @@ impl Question<'_> {
     }
 
     fn amount(&self, ask: &Ask, answer: &Value, exchange: &Exchange<'_>) -> Result<Quote, Refusal> {
+        let unknown = ask.unless.as_deref().and_then(|pointer| answer.pointer(pointer));
+        if unknown.is_some_and(|found| !found.is_null()) {
+            return Err(self.unpriced());
+        }
         let number = |pointer: &str| number_at(answer, pointer, self.definition.amounts);
         let less = ask.less.as_deref().map_or(Some(0), number);
         let whole = number(&ask.amount).zip(less).and_then(|(all, less)| all.checked_sub(less));

@@ -42,10 +42,11 @@ fn nothing_is_listed_that_stripe_does_not_have() {
         .chain(definition.guarded.iter().map(|guarded| &guarded.endpoint))
         .chain(definition.priced.iter().map(|priced| priced.endpoint.get_ref()))
         .chain(definition.unpriced.iter().map(|unpriced| &unpriced.endpoint))
-        .chain(definition.never.iter().filter(|never| !never.to_string().starts_with("GET ")));
+        .chain(&definition.never);
     let known: Vec<Endpoint> = routes().map(endpoint).collect();
     let strange: Vec<_> = listed
-        .filter(|pattern: &&EndpointPattern| !known.iter().any(|known| pattern.matches(known)))
+        .filter(|pattern: &&EndpointPattern| !pattern.to_string().starts_with("GET "))
+        .filter(|pattern| !known.iter().any(|known| pattern.matches(known)))
         .map(ToString::to_string)
         .collect();
     assert!(strange.is_empty(), "{strange:#?}");

@@ -278,17 +278,19 @@ impl Readers {
         })
     }
 
-    /// The other calls that were sent to the same recipient, at a vendor that keeps no tag of ours.
-    pub fn siblings(&self, call: &Call) -> Result<Vec<Call>, StoreError> {
+    /// The other calls that were sent to the same recipient, or made one of these objects, at a
+    /// vendor that keeps no tag of ours.
+    pub fn siblings(&self, call: &Call, objects: &[String]) -> Result<Vec<Call>, StoreError> {
         self.ask(|connection| {
             let sql = format!(
                 "SELECT {} FROM calls c JOIN vault_keys k ON k.id = c.vault_key \
-                 WHERE c.vendor = ?1 AND c.path = ?2 AND c.customer IS ?3 AND c.likeness IS NOT NULL \
-                 AND c.verdict = 'allowed' AND c.id != ?4",
+                 WHERE c.vendor = ?1 AND c.likeness IS NOT NULL AND c.verdict = 'allowed' AND c.id != ?4 \
+                 AND (c.customer IS ?2 OR c.object_id IN (SELECT value FROM json_each(?3)))",
                 rows::CALL
             );
             let request = &call.request;
-            let values = (&request.vendor, &request.path, &request.customer, call.id.number());
+            let objects = serde_json::to_string(objects).unwrap_or_default();
+            let values = (&request.vendor, &request.customer, objects, call.id.number());
             let mut statement = connection.prepare_cached(&sql)?;
             let mut found = statement.query(values)?;
             let mut calls = Vec::new();

@@ -243,6 +243,8 @@ async fn calls_verifications_and_look_ups_have_their_prices() {
     }
     let hostile = dial("&TimeLimit=1e9");
     assert_eq!(post(&rig, &key, &calls, &hostile).await.code(), "invalid_amount");
+    assert_eq!(send(&rig, &key, "+18765550100", "x").await.status, 201);
+    assert_eq!(row(&rig, &key).await["held_usd"], json!("0.305"), "Jamaica is not the US");
     let nowhere = send(&rig, &key, "+8835100000000", "x").await;
     assert_eq!(nowhere.code(), "unpriced_endpoint", "no card has a price for it");
 }
@@ -256,7 +258,14 @@ async fn only_the_configured_account_is_spoken_for_and_its_token_is_never_read()
     let refused = post(&rig, &key, other, "To=%2B15552223333&From=%2B1555&Body=x").await;
     assert_eq!(refused.code(), "endpoint_not_allowed");
     let own = TwilioSettings::default().account_sid;
-    for path in ["/2010-04-01/Accounts.json", &format!("/2010-04-01/Accounts/{own}.json")] {
+    let own_account = format!("/2010-04-01/Accounts/{own}.json");
+    for path in [
+        "/2010-04-01/Accounts.json",
+        "/2010-04-01/Accounts",
+        "/2010-04-01/Accounts.csv",
+        "/2008-08-01/Accounts",
+        &own_account,
+    ] {
         let url = format!("{}/twilio{path}", rig.url);
         let shown = read(rig.http.get(url).basic_auth(&own, Some(&key.token))).await;
         assert_eq!(shown.code(), "endpoint_not_allowed", "{path}");

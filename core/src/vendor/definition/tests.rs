@@ -111,11 +111,35 @@ fn a_parameter_that_is_ours_is_not_the_callers_to_give() {
         ("metadata[keybrake_run]=x", Some("metadata[keybrake_run]")),
         ("amount=5&metadata[keybrake_call]=", Some("metadata[keybrake_call]")),
         ("metadata[keybrake_new]=x", Some("metadata[keybrake_new]")),
+        ("metadata=", Some("metadata")),
+        (
+            "payment_intent_data[metadata][keybrake_call]=x",
+            Some("payment_intent_data[metadata][keybrake_call]"),
+        ),
+        ("payment_intent_data[metadata]=", Some("payment_intent_data[metadata]")),
+        ("payment_intent_data[metadata][order]=7", None),
         ("metadata[order]=keybrake_run", None),
         ("metadata[keybrake]=x", None),
         ("keybrake_run=x", None),
     ] {
         let refused = forged.map(|name| Refusal::ParameterNotAllowed { name: name.to_owned() });
         assert_eq!(permit(&[call], call, form), refused.map_or(Ok(()), Err), "{form}");
+    }
+}
+
+#[test]
+fn a_cards_number_is_not_read_and_money_is_not_sent_on() {
+    let all = ["GET /*", "POST /*"];
+    for (call, form, barred) in [
+        ("GET /v1/issuing/cards/ic_1", "expand[]=number", "expand"),
+        ("GET /v1/issuing/cards", "expand[0]=data.cvc", "expand"),
+        ("POST /v1/payment_intents", "transfer_data[destination]=acct_1", "transfer_data"),
+        ("POST /v1/payment_intents/pi_1/confirm", "on_behalf_of=acct_1", "on_behalf_of"),
+        ("POST /v1/terminal/configurations", "tipping[usd][percentages][0]=50", "tipping"),
+        ("POST /v1/customers/cus_1", "balance=-5000", "balance"),
+    ] {
+        let refused = Err(Refusal::ParameterNotAllowed { name: barred.to_owned() });
+        assert_eq!(permit(&all, call, form), refused, "{call} {form}");
+        assert_eq!(permit(&all, call, "description=x"), Ok(()), "{call}");
     }
 }
