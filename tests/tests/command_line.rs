@@ -56,7 +56,7 @@ fn the_help_of_each_command_says_what_it_and_its_options_are_for() {
         let (help, _) = said(&keybrake(&arguments).env("COLUMNS", "80").output().unwrap());
         let about = help.lines().next().unwrap();
         assert!(about.len() > 10 && !about.starts_with("Usage"), "{command:?}: {help}");
-        let options: Vec<_> = help.lines().map(str::trim_start).collect();
+        let options: Vec<_> = help.lines().map(str::trim).collect();
         for (index, line) in options.iter().enumerate().filter(|(_, line)| line.starts_with("--")) {
             let here = line.split_once("  ").is_some();
             let below = options
