@@ -44,10 +44,9 @@ impl MicroUsd {
 
     /// The sum, or the most there is.
     #[must_use]
-    pub const fn saturating_add(self, other: Self) -> Self {
+    pub fn saturating_add(self, other: Self) -> Self {
         // Both are at most `i64::MAX`, so that their sum can't overflow.
-        let sum = self.0 + other.0;
-        Self(if sum > MAX { MAX } else { sum })
+        Self((self.0 + other.0).min(MAX))
     }
 
     /// What is left after taking `other`, and nothing where `other` is more. Only for showing.
@@ -178,6 +177,8 @@ mod tests {
         assert_eq!(MicroUsd::ZERO.checked_sub(one), None);
         assert_eq!(most.checked_sub(one), MicroUsd::from_micros(MAX - 1));
         assert_eq!(one.less(most), MicroUsd::ZERO);
+        assert_eq!([most.saturating_add(most), one.saturating_add(most)], [most, most]);
+        assert_eq!(one.saturating_add(one).less(one), one);
         assert_eq!(most.less(one), MicroUsd::from_micros(MAX - 1).unwrap());
     }
 
