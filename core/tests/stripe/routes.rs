@@ -4,7 +4,7 @@ use keybrake_core::{
     params::Params,
     path::CanonicalPath,
     policy::{Endpoint, EndpointPattern, Method},
-    vendor::definition::Rule,
+    vendor::definition::{Definition, Rule},
 };
 
 use crate::{cases::ENDPOINTS, stripe};
@@ -22,6 +22,16 @@ fn endpoint(route: &str) -> Endpoint {
     Endpoint { method: Method::parse(method).unwrap(), path: CanonicalPath::parse(&path).unwrap() }
 }
 
+/// All that is listed but for what is never allowed.
+fn allowed(definition: &Definition) -> impl Iterator<Item = &EndpointPattern> {
+    definition
+        .free
+        .iter()
+        .chain(definition.guarded.iter().map(|guarded| &guarded.endpoint))
+        .chain(definition.priced.iter().map(|priced| priced.endpoint.get_ref()))
+        .chain(definition.unpriced.iter().map(|unpriced| &unpriced.endpoint))
+}
+
 #[test]
 fn no_write_is_unlisted() {
     let definition = stripe();
@@ -36,13 +46,7 @@ fn no_write_is_unlisted() {
 #[test]
 fn nothing_is_listed_that_stripe_does_not_have() {
     let definition = stripe();
-    let listed = definition
-        .free
-        .iter()
-        .chain(definition.guarded.iter().map(|guarded| &guarded.endpoint))
-        .chain(definition.priced.iter().map(|priced| priced.endpoint.get_ref()))
-        .chain(definition.unpriced.iter().map(|unpriced| &unpriced.endpoint))
-        .chain(&definition.never);
+    let listed = allowed(&definition).chain(&definition.never);
     let known: Vec<Endpoint> = routes().map(endpoint).collect();
     let strange: Vec<_> = listed
         .filter(|pattern: &&EndpointPattern| !pattern.to_string().starts_with("GET "))
@@ -55,13 +59,7 @@ fn nothing_is_listed_that_stripe_does_not_have() {
 #[test]
 fn what_is_never_allowed_stands_in_no_other_list() {
     let definition = stripe();
-    let others = definition
-        .free
-        .iter()
-        .chain(definition.guarded.iter().map(|guarded| &guarded.endpoint))
-        .chain(definition.priced.iter().map(|priced| priced.endpoint.get_ref()))
-        .chain(definition.unpriced.iter().map(|unpriced| &unpriced.endpoint));
-    for other in others {
+    for other in allowed(&definition) {
         let called = endpoint(&other.to_string());
         assert!(!definition.never.iter().any(|never| never.matches(&called)), "{other}");
     }
