@@ -33,7 +33,7 @@ type Outcomes = Arc<Mutex<HashMap<String, Result<String, String>>>>;
 
 fn start_proxy(data: &Path, vendor_url: &str, port: u16) -> process::Process {
     let command = process::proxy_command(
-        process::binary(),
+        &process::binary(),
         data,
         vendor_url,
         &[("KEYBRAKE_LOG", "off")],

@@ -115,7 +115,7 @@ fn is_synced_before_it_is_sent(trace: &str, key: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs strace: run make test"]
 async fn law_2_hold_first_on_the_disk_before_the_wire() {
-    let trace = trace_of_calls(process::binary()).await;
+    let trace = trace_of_calls(&process::binary()).await;
     for index in 0..CALLS {
         assert!(is_synced_before_it_is_sent(&trace, &key(index)), "{}", key(index));
     }

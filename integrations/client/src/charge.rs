@@ -22,7 +22,7 @@ pub struct Charge {
     /// Three letters; `usd` by default.
     #[serde(default = "usd")]
     pub currency: String,
-    /// Stripe's id of the card or account that pays; the customer's default one otherwise.
+    /// Stripe's id of the card or account that pays; the customer's default source otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_method: Option<String>,
     /// What the customer reads about it.
