@@ -48,7 +48,7 @@ impl Engine {
             admin: process::free_port(),
             node: process::free_port(),
             variables: variables.iter().map(owned).collect(),
-            http: Client::builder().timeout(ENDS_WITHIN).build().expect("a client"),
+            http: crate::http_builder().timeout(ENDS_WITHIN).build().expect("a client"),
         };
         engine.resume().await;
         engine

@@ -113,7 +113,7 @@ impl Rig {
             vendor_url,
             clock,
             url: String::new(),
-            http: Client::new(),
+            http: crate::http(),
             data: tempfile::tempdir().expect("a temporary directory"),
             stop_sandbox,
             proxy: None,

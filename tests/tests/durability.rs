@@ -51,7 +51,7 @@ async fn trace_of_calls(program: &Path) -> String {
     tokio::spawn(sandbox.clone().serve(listener, std::future::pending()));
     let trace = directory.path().join("trace");
     let proxy = traced_proxy(program, &directory.path().join("data"), &vendor_url, &trace);
-    let http = reqwest::Client::new();
+    let http = keybrake_tests::http();
     let issue = json!({
         "vendor": "stripe", "total_usd_cap": "1000", "expires_in": "1h", "agent_run_label": "durability",
         "allowed_endpoints": ["POST /v1/payment_intents"],

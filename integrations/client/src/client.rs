@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use hyper_rustls::ConfigBuilderExt;
 use keybrake_core::ids::KeyId;
 use reqwest::{
-    Client, Method, RequestBuilder, Response,
+    Client, ClientBuilder, Method, RequestBuilder, Response,
     header::{HeaderMap, RETRY_AFTER},
     redirect::Policy,
 };
@@ -41,28 +41,32 @@ pub struct Keybrake {
 #[error("the HTTP client can't be made: {0}")]
 pub struct NoClient(String);
 
+impl From<reqwest::Error> for NoClient {
+    fn from(error: reqwest::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A builder of an HTTP client with this workspace's TLS: rustls on ring, and the certificates that
+/// the operating system trusts. Reqwest has none by itself.
+pub fn http_client() -> Result<ClientBuilder, NoClient> {
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| NoClient(error.to_string()))?
+        .with_native_roots()
+        .map_err(|error| NoClient(error.to_string()))?;
+    Ok(Client::builder().tls_backend_preconfigured(tls.with_no_client_auth()))
+}
+
 impl Keybrake {
     /// A client of the proxy that the settings name. Asks nothing yet.
     pub fn new(settings: Settings) -> Result<Self, NoClient> {
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| NoClient(error.to_string()))?;
-        // Without https there is no need to read the system's certificates.
-        let secure =
-            [&settings.url, &settings.admin_url].iter().any(|url| url.starts_with("https:"));
-        let tls = if secure {
-            tls.with_native_roots().map_err(|error| NoClient(error.to_string()))?
-        } else {
-            tls.with_root_certificates(rustls::RootCertStore::empty())
-        };
-        let http = Client::builder()
-            .tls_backend_preconfigured(tls.with_no_client_auth())
+        let http = http_client()?
             .connect_timeout(CONNECT_WITHIN)
             .timeout(settings.timeout)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .redirect(Policy::none())
-            .build()
-            .map_err(|error| NoClient(error.to_string()))?;
+            .build()?;
         Ok(Self { http, settings: Arc::new(settings) })
     }
 

@@ -16,7 +16,7 @@ use keybrake_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::{Bench, charged_customers, charges};
+use crate::{Bench, charged, charges};
 
 fn port_of(url: &str) -> u16 {
     url.rsplit(':').next().unwrap().parse().unwrap()
@@ -49,7 +49,7 @@ async fn a_worker_that_dies_between_the_vendors_answer_and_the_journal_charges_o
 
     let ended = bench.engine.attach(&run).await;
     assert_eq!(ended.body["summary"]["charged"], 1, "{:?}", ended.body);
-    assert_eq!(charged_customers(&bench.rig), 1);
+    assert_eq!(charged(&bench.rig), 1);
     let replays = bench.rig.calls("verdict=replayed").await;
     assert_eq!(replays.first().map(|row| &row["replay_of"]), Some(&settled["call_id"]));
 }
@@ -67,21 +67,21 @@ async fn a_worker_and_an_engine_that_die_in_a_fan_out_leave_one_charge_for_each_
     let port = port_of(&worker.url);
     worker.kill();
     bench.worker = Some(worker_on(port, &bench.rig.url, &[]));
-    let so_far = bench.rig.sandbox.executed().data.len();
+    let so_far = charged(&bench.rig);
     bench.executed(so_far.saturating_add(5).min(60)).await;
     bench.engine.kill();
     bench.engine.resume().await;
 
     let ended = bench.engine.attach(&run).await;
     assert_eq!(ended.body["summary"]["charged"], 60, "{:?}", ended.body);
-    assert_eq!((charged_customers(&bench.rig), bench.rig.vendor_total()), (60, 6_000));
+    assert_eq!((charged(&bench.rig), bench.rig.vendor_total()), (60, 6_000));
     assert_eq!(ended.body["revoked"]["spent_usd"], "60.00");
 }
 
 /// Stands before the proxy, and kills a process once the first answer to this path is there: the
 /// proxy has done it, and nobody else will ever know of that answer.
 async fn killing_front(proxy_url: String, path: &'static str, victim: Arc<AtomicU32>) -> String {
-    let http = reqwest::Client::new();
+    let http = keybrake_tests::http();
     let forward = move |request: Request| {
         let (http, proxy_url, victim) = (http.clone(), proxy_url.clone(), Arc::clone(&victim));
         async move {
@@ -127,10 +127,11 @@ async fn killed_after(path: &'static str) {
 
     let ended = engine.attach(&run).await;
     assert_eq!(ended.body["summary"]["charged"], 1, "{:?}", ended.body);
-    assert_eq!(charged_customers(&rig), 1);
+    assert_eq!(charged(&rig), 1);
     let actions: Value =
         rig.admin("GET", "/audit/actions").send().await.unwrap().json().await.unwrap();
-    let issues = actions["data"].as_array().unwrap().iter().filter(|row| row["action"] == "issue");
+    let issues =
+        actions["data"].as_array().unwrap().iter().filter(|row| row["action"] == "key_issued");
     assert_eq!(issues.count(), 1, "one key, one budget: {actions}");
     drop(worker);
 }

@@ -3,7 +3,7 @@
 use keybrake::sandbox::Faults;
 use serde_json::{Value, json};
 
-use crate::{Bench, charged_customers, charges, report};
+use crate::{Bench, charged, charges, report};
 
 async fn customer(bench: &Bench) -> String {
     charges(&bench.rig, 1).await[0]["customer"].as_str().unwrap().to_owned()
@@ -33,7 +33,7 @@ async fn a_period_is_charged_once_and_the_next_one_again() {
         (&json!(true), &first.body["id"])
     );
     assert_ne!(next.body["id"], first.body["id"]);
-    assert_eq!((charged_customers(&bench.rig), bench.rig.vendor_total()), (2, 3_810));
+    assert_eq!((charged(&bench.rig), bench.rig.vendor_total()), (2, 3_810));
     let charged = charge.replace("/charge", "/charged");
     let kept = bench.engine.call(&charged, &json!({"period": "2026-11"})).await;
     assert_eq!(kept.body["id"], first.body["id"]);

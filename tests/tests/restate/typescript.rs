@@ -9,7 +9,7 @@ use keybrake_tests::{
 };
 use serde_json::json;
 
-use crate::{Bench, charged_customers, charges};
+use crate::{Bench, charged, charges};
 
 /// The example as its own process, type-checked and built.
 fn example(proxy_url: &str) -> Process {
@@ -60,7 +60,7 @@ async fn the_examples_run_both_ways_under_their_caps() {
 
     assert_eq!(itself.body, json!({"charged": 5, "capped": 15, "failed": 0}));
     assert_eq!(by_name.body, json!({"charged": 7, "capped": 13, "failed": 0}));
-    assert_eq!(charged_customers(&bench.rig), 12);
+    assert_eq!(charged(&bench.rig), 12);
     // None of those that the cap stopped was tried again.
     assert_eq!(bench.rig.calls("verdict=denied").await.len(), 28);
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use keybrake_client::charge::Charge;
+use keybrake_client::{
+    charge::Charge,
+    client::{NoClient, http_client},
+};
 use restate_sdk::prelude::*;
 use serde::Deserialize;
 
@@ -24,9 +27,9 @@ struct Customer {
 
 impl Customers {
     /// `GET {url}?plan_id=…` answers `[{"id", "amount_cents", "payment_method"?}]`.
-    pub fn at(url: Option<String>) -> Result<Self, reqwest::Error> {
+    pub fn at(url: Option<String>) -> Result<Self, NoClient> {
         let Some(url) = url else { return Ok(Self(None)) };
-        let client = reqwest::Client::builder().timeout(ANSWERS_WITHIN).build()?;
+        let client = http_client()?.timeout(ANSWERS_WITHIN).build()?;
         Ok(Self(Some((client, url))))
     }
 
