@@ -98,7 +98,9 @@ impl Engine {
 
     /// Calls a handler and waits for its end, such as `Billing/chargeCustomers`.
     pub async fn call(&self, handler: &str, input: &Value) -> Answer {
-        read(self.http.post(self.at(handler)).json(input)).await
+        let request = self.http.post(self.at(handler));
+        // A handler without an input takes no body at all.
+        read(if input.is_null() { request } else { request.json(input) }).await
     }
 
     /// Calls a handler without waiting, and gives the invocation's id.

@@ -8,7 +8,6 @@ use std::{
     },
 };
 
-use axum::{body::Body, extract::Request, response::Response};
 use keybrake_tests::{
     process,
     restate::{Engine, worker_on},
@@ -16,13 +15,13 @@ use keybrake_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::{Bench, charged, charges};
+use crate::{Bench, charged, charges, front};
 
 fn port_of(url: &str) -> u16 {
     url.rsplit(':').next().unwrap().parse().unwrap()
 }
 
-fn signal(name: &str, process: u32) {
+pub(crate) fn signal(name: &str, process: u32) {
     assert!(Command::new("kill").args([name, &process.to_string()]).status().unwrap().success());
 }
 
@@ -78,39 +77,11 @@ async fn a_worker_and_an_engine_that_die_in_a_fan_out_leave_one_charge_for_each_
     assert_eq!(ended.body["revoked"]["spent_usd"], "60.00");
 }
 
-/// Stands before the proxy, and kills a process once the first answer to this path is there: the
-/// proxy has done it, and nobody else will ever know of that answer.
-async fn killing_front(proxy_url: String, path: &'static str, victim: Arc<AtomicU32>) -> String {
-    let http = keybrake_tests::http();
-    let forward = move |request: Request| {
-        let (http, proxy_url, victim) = (http.clone(), proxy_url.clone(), Arc::clone(&victim));
-        async move {
-            let (parts, body) = request.into_parts();
-            let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-            let asked = http.request(parts.method, format!("{proxy_url}{}", parts.uri));
-            let answer = asked.headers(parts.headers).body(body).send().await.unwrap();
-            let status = answer.status();
-            let answer = answer.bytes().await.unwrap();
-            let victim =
-                if parts.uri.path() == path { victim.swap(0, Ordering::SeqCst) } else { 0 };
-            if victim != 0 {
-                signal("-KILL", victim);
-            }
-            Response::builder().status(status).body(Body::from(answer)).unwrap()
-        }
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = axum::Router::new().fallback(forward);
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    url
-}
-
 async fn killed_after(path: &'static str) {
     let rig = Rig::start(keybrake::sandbox::Settings::default()).await;
     let engine = Engine::start().await;
     let victim = Arc::new(AtomicU32::new(0));
-    let front = killing_front(rig.url.clone(), path, Arc::clone(&victim)).await;
+    let front = front::start(process::free_port(), &rig.url, path, &victim).await;
     let port = process::free_port();
     let mut worker = worker_on(port, &front, &[]);
     victim.store(worker.id(), Ordering::SeqCst);

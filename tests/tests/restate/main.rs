@@ -10,6 +10,7 @@
 mod crashes;
 mod customers;
 mod fan_out;
+mod front;
 mod handlers;
 mod journal;
 mod stopping;
