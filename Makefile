@@ -2,11 +2,18 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test tools bench mutants check
+.PHONY: demo example-restate test tools bench mutants check
 
 ## See it work: 200 charges against a $50 cap, at a vendor that loses answers.
 demo:
 	$(CARGO) run --release --locked --package keybrake -- demo $(ARGS)
+
+## Restate on this machine: a run bills 50 customers under a $20 cap. What the engine, the ledger and
+## the vendor say of it.
+example-restate:
+	tests/install.sh restate
+	$(CARGO) build --locked --quiet --workspace --bins
+	target/debug/restate example
 
 ## Install what the tests need under target/, and run them all.
 test: tools
@@ -21,6 +28,8 @@ bench: tools
 	$(CARGO) build --release --locked --package keybrake
 	tests/bench/run.sh target/release/keybrake
 	$(CARGO) bench --locked --package keybrake-core --bench pricing -- --quiet
+	$(CARGO) build --release --locked --package keybrake-restate --package keybrake-tests
+	target/release/restate bench
 
 ## Change core's money paths in many small ways: a test must notice each. Prints those that none did.
 mutants:

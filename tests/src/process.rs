@@ -31,14 +31,16 @@ pub fn program(name: &str) -> PathBuf {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     let programs = PROGRAMS.get_or_init(|| {
         let test = std::env::current_exe().expect("a test has a path");
-        let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
-        let is_release = profile.file_name().is_some_and(|name| name == "release");
+        let folder = test.parent().expect("a program is in a folder");
+        let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+        let profile = profile.expect("target/<profile>/deps/<test> or target/<profile>/<program>");
+        // What `make bench` has built is measured as it is.
+        if profile.file_name().is_some_and(|name| name == "release") {
+            return profile.to_owned();
+        }
         let mut build = Command::new(env!("CARGO"));
         // As a whole, so that what the tests were built with is not built again with fewer features.
         build.args(["build", "--quiet", "--workspace", "--bins"]);
-        if is_release {
-            build.arg("--release");
-        }
         // What Cargo tells a test about its package would tell build scripts that they have changed,
         // and half of what is built would be built again each time.
         for (name, _) in std::env::vars_os() {

@@ -1,6 +1,6 @@
 //! A real Restate server on free ports of loopback, and Keybrake's services registered with it.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{path::PathBuf, process::{Command, Stdio}, time::Duration};
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -74,7 +74,8 @@ impl Engine {
             .env("RESTATE_DISABLE_TELEMETRY", "true")
             .env("RESTATE_DEFAULT_NUM_PARTITIONS", "1")
             .env("RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE", "64MiB")
-            .env("RUST_LOG", "error")
+            // Away from its cloud it logs that it has none.
+            .stderr(Stdio::null())
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         self.process = Some(process::started(command, self.admin, "/health"));
         let ingress = self.ingress;
