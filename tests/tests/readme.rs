@@ -1,7 +1,5 @@
 //! The documents' commands, run as they are printed, on other ports.
 
-#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
-
 use std::{collections::BTreeMap, time::Duration};
 
 use keybrake_tests::{
