@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: a proxy and a sandbox, in this process or as real ones.
 
 pub mod guide;
+pub mod inngest;
 pub mod process;
 pub mod restate;
 pub mod rig;

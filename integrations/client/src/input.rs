@@ -10,6 +10,10 @@ use crate::failure::Failure;
 /// # Errors
 /// `InvalidInput` with the field's path, such as `charges[2].amount`, and never with its value.
 pub fn read<T: DeserializeOwned>(input: Value) -> Result<T, Failure> {
+    // A list would be taken for a struct's fields in their order.
+    if !input.is_object() {
+        return Err(Failure::invalid_input("input", "is not an object"));
+    }
     serde_path_to_error::deserialize(input).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "input" } else { path.as_str() };
@@ -57,7 +61,8 @@ mod tests {
             (json!({"charges": [{"amount": -1}]}), "charges[0].amount: is not u64"),
             (json!({"charges": [{}]}), "charges[0]: missing field `amount`"),
             (json!({"charge": []}), "charge: unknown field `charge`, expected `charges`"),
-            (json!("vault_key_secret"), "input: is not struct Outer"),
+            (json!("vault_key_secret"), "input: is not an object"),
+            (json!([[]]), "input: is not an object"),
         ] {
             let failure = read::<Outer>(input).unwrap_err();
             let Failure::Terminal { told: said, .. } = &failure else { panic!("{failure}") };

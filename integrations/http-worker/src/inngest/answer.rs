@@ -57,10 +57,7 @@ pub(super) fn answer(came: Came, is_last: bool) -> Answer {
 fn planned(found: &Found) -> Value {
     match &found.kind {
         Kind::Run(_) => op("StepPlanned", found, Some(&found.id), &json!({}), &Value::Null),
-        Kind::Ask { op: code, name, opts } => {
-            let name = name.as_deref().unwrap_or(&found.id);
-            op(code, found, Some(name), opts, &Value::Null)
-        }
+        Kind::Ask { op: code, name, opts } => op(code, found, name.as_deref(), opts, &Value::Null),
     }
 }
 

@@ -62,7 +62,7 @@ struct Billing {
 }
 
 fn data<T: for<'de> Deserialize<'de>>(event: &Value) -> Result<T, Failure> {
-    input::read(event.get("data").cloned().unwrap_or_default())
+    input::read(event.get("data").cloned().unwrap_or_else(|| json!({})))
 }
 
 fn label(event: &Value, run_id: &str) -> String {

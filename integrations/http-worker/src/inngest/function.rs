@@ -25,6 +25,8 @@ pub struct Function {
 pub struct Run {
     /// The run's id: the same over all its retries.
     pub id: String,
+    /// How often this call was tried before: 0 at first.
+    pub attempt: u32,
     /// The event that began it: `{"name", "data", …}`.
     pub event: Value,
     /// Does steps.

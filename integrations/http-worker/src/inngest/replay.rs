@@ -26,6 +26,7 @@ const LARGEST_RESULT: usize = 4 * 1024 * 1024;
 /// What the server asks for.
 pub(super) struct Asked {
     pub(super) run_id: String,
+    pub(super) attempt: u32,
     pub(super) event: Value,
     pub(super) memo: HashMap<String, Value>,
     /// The hash of the one step that is wanted, if any.
@@ -52,7 +53,8 @@ pub(super) enum Came {
 pub(super) async fn replay(function: &Function, asked: Asked) -> Came {
     let known = asked.memo.len();
     let steps = Steps::new(asked.memo);
-    let run = Run { id: asked.run_id, event: asked.event, step: steps.clone() };
+    let run =
+        Run { id: asked.run_id, attempt: asked.attempt, event: asked.event, step: steps.clone() };
     let ended = as_far_as_it_goes((function.body)(run));
     let found = steps.take_found();
     if let Some(wanted) = asked.step {

@@ -191,6 +191,7 @@ impl App {
         };
         Ok(Asked {
             run_id: call.ctx.run_id,
+            attempt: call.ctx.attempt,
             event,
             memo,
             step: Some(step).filter(|step| *step != the_body()),
