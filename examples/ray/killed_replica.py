@@ -14,14 +14,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import loopback  # noqa: F401
 import httpx
-from ray import serve
-from stage import Stage, past_the_proxy, staged
-from starlette.requests import Request
-
 import keybrake.ray
 from keybrake import cents
+from ray import serve
+from starlette.requests import Request
+
+import loopback  # noqa: F401
+from stage import Stage, past_the_proxy, staged
 
 REQUEST = keybrake.ray.Spend(
     amount=lambda body: cents(body["amount_cents"]),
@@ -120,15 +120,20 @@ class Serving:
         return repeated(f"{self.url}/safe", customer_id)
 
 
-def show(stage: Stage) -> None:
-    """Runs both, and prints what all three say."""
-    print("3. A Serve replica that dies after it has charged $29.99, and a client that tries again")  # noqa: T201
+def show(stage: Stage) -> str:
+    """Runs both, and says what all three said."""
+    label = str(REQUEST.label)
     with Serving() as serving:
-        for how, run in (("unsafe", serving.unsafe), ("safe", serving.safe)):
-            customer = stage.customers(1)[0]
-            print(f"  {how}\n{stage.outcome(str(REQUEST.label), lambda run=run, who=customer: run(who))}")  # noqa: T201
+        return "\n".join(
+            [
+                "3. A Serve replica that dies after it has charged $29.99, and a client that tries again",
+                f"  unsafe\n{stage.outcome(label, lambda: serving.unsafe(*stage.customers(1)))}",
+                f"  safe\n{stage.outcome(label, lambda: serving.safe(*stage.customers(1)))}",
+            ]
+        )
 
 
 if __name__ == "__main__":
     with staged() as running:
-        show(running)
+        said = show(running)
+    print(said)

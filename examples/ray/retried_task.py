@@ -6,13 +6,13 @@ charges, the others get its answer.
 
 from __future__ import annotations
 
-import loopback  # noqa: F401
+import keybrake.ray
 import ray
 import stripe
-from stage import Stage, past_the_proxy, staged
-
-import keybrake.ray
 from keybrake import cents
+
+import loopback  # noqa: F401
+from stage import Stage, past_the_proxy, staged
 
 SUBSCRIPTION = keybrake.ray.Spend(
     amount=lambda call: cents(call["amount_cents"]),
@@ -67,15 +67,19 @@ def ended(task: ray.ObjectRef[str]) -> str:
         return f"the task failed four times: {str(error).splitlines()[-1]}"
 
 
-def show(stage: Stage) -> None:
-    """Runs both, and prints what all three say."""
+def show(stage: Stage) -> str:
+    """Runs both, and says what all three said."""
     label = str(SUBSCRIPTION.label)
-    print("1. A task that fails after it has charged $29.99, and is retried three times")  # noqa: T201
-    for how, run in (("unsafe", unsafe), ("safe", safe)):
-        customer = stage.customers(1)[0]
-        print(f"  {how}\n{stage.outcome(label, lambda run=run, customer=customer: run(customer))}")  # noqa: T201
+    return "\n".join(
+        [
+            "1. A task that fails after it has charged $29.99, and is retried three times",
+            f"  unsafe\n{stage.outcome(label, lambda: unsafe(*stage.customers(1)))}",
+            f"  safe\n{stage.outcome(label, lambda: safe(*stage.customers(1)))}",
+        ]
+    )
 
 
 if __name__ == "__main__":
     with staged() as running:
-        show(running)
+        said = show(running)
+    print(said)

@@ -6,8 +6,7 @@ import retried_task
 import shared_actor
 from stage import staged
 
-print("Starting the proxy, a sandbox in the vendors' place, and Ray.")  # noqa: T201
-with staged() as stage:
-    for example in (retried_task, shared_actor, killed_replica):
-        example.show(stage)
-print("Stopped.")  # noqa: T201
+print("Starting the proxy, a sandbox in the vendors' place, and Ray. What Ray logs comes first.", flush=True)
+with staged() as running:
+    said = [example.show(running) for example in (retried_task, shared_actor, killed_replica)]
+print("\nEverything is stopped. What the engine, the ledger and the vendor said:\n", *said, sep="\n")

@@ -7,14 +7,13 @@ its caller expects it to cost, and the wrong amount does not fit any of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-
-import loopback  # noqa: F401
-import ray
-from stage import Stage, past_the_proxy, staged
 
 import keybrake.ray
+import ray
 from keybrake import CapExhausted, cents
+
+import loopback  # noqa: F401
+from stage import Stage, past_the_proxy, staged
 
 INVOICE = keybrake.ray.Spend(
     amount=lambda call: cents(call["amount_cents"]),
@@ -85,15 +84,19 @@ def ended(calls: list[ray.ObjectRef[str]]) -> str:
     return ", ".join(f"{count} calls {end}" for end, count in sorted(ends.items()))
 
 
-def show(stage: Stage) -> None:
-    """Runs both, and prints what all three say."""
-    print(f"2. An actor that bills {CUSTOMERS} customers $2.00 at once, and takes cents for dollars")  # noqa: T201
-    runs: list[tuple[str, Callable[[list[str]], str]]] = [("unsafe", unsafe), ("safe", safe)]
-    for how, run in runs:
-        customers = stage.customers(CUSTOMERS)
-        print(f"  {how}\n{stage.outcome(str(INVOICE.label), lambda run=run, all=customers: run(all))}")  # type: ignore[misc]  # noqa: T201
+def show(stage: Stage) -> str:
+    """Runs both, and says what all three said."""
+    label = str(INVOICE.label)
+    return "\n".join(
+        [
+            f"2. An actor that bills {CUSTOMERS} customers $2.00 at once, and takes cents for dollars",
+            f"  unsafe\n{stage.outcome(label, lambda: unsafe(stage.customers(CUSTOMERS)))}",
+            f"  safe\n{stage.outcome(label, lambda: safe(stage.customers(CUSTOMERS)))}",
+        ]
+    )
 
 
 if __name__ == "__main__":
     with staged() as running:
-        show(running)
+        said = show(running)
+    print(said)

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 
-import loopback  # noqa: F401
 import ray
 import stripe
-
 from keybrake.testing import Execution, KeybrakeServer
+
+import loopback  # noqa: F401
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,16 @@ class Outcome:
         """Three lines."""
         dollars = Decimal(sum(charge.amount for charge in self.charges)) / 100
         rows = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.verdicts.items()))
-        ledger = f"{rows} by {self.keys} vault keys; ${self.spent} spent" if rows else "it saw nothing"
+        ledger = f"{rows} by {counted(self.keys, 'vault key')}; ${self.spent:.2f} spent"
         return (
-            f"    engine: {self.engine}\n    ledger: {ledger}\n"
-            f"    vendor: {len(self.charges)} charges executed, ${dollars}"
+            f"    engine: {self.engine}\n    ledger: {ledger if rows else 'it saw nothing'}\n"
+            f"    vendor: {counted(len(self.charges), 'charge')} executed, ${dollars:.2f}"
         )
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 class Stage:
@@ -62,12 +67,12 @@ class Stage:
             engine = example()
         with self.server.client() as ledger:
             rows = list(ledger.calls(label=label))
-        counted = [row for row in rows if row.state in ("settled", "in_doubt", "held")]
+        counting = [row for row in rows if row.state in ("settled", "in_doubt", "held")]
         return Outcome(
             engine=engine,
             verdicts=Counter(row.verdict or "" for row in rows),
             keys=len({row.key_id for row in rows}),
-            spent=sum((row.amount or Decimal(0) for row in counted), Decimal(0)),
+            spent=sum((row.amount or Decimal(0) for row in counting), Decimal(0)),
             charges=vendor.charges,
         )
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 import stripe
-from conftest import CARD, PAYMENTS, until
+from support import CARD, PAYMENTS, until
 
 from keybrake import (
     CallRefused,

@@ -2,7 +2,7 @@ import asyncio
 from decimal import Decimal
 
 import pytest
-from conftest import CARD, PAYMENTS, until
+from support import CARD, PAYMENTS, until
 
 from keybrake import AsyncKeybrake, CallRefused, KeyRevoked, OutcomeUnknown, Unavailable, stripe_client
 from keybrake.testing import KeybrakeServer

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import httpx
 import pytest
-from conftest import CARD, PAYMENTS, until
+from support import CARD, PAYMENTS, until
 
 from keybrake import CallRefused, Keybrake, KeyRevoked, NotConfigured, Unavailable, VaultKey, stripe_client
 from keybrake.testing import KeybrakeServer
@@ -189,10 +189,19 @@ def test_floats_and_tokens_in_the_wrong_place_are_refused(client: Keybrake, key:
     assert key.token not in str(wrong.value)
 
 
-def test_without_an_address_or_a_key_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KEYBRAKE_URL", raising=False)
-    monkeypatch.delenv("KEYBRAKE_API_KEY", raising=False)
-    with pytest.raises(NotConfigured, match="KEYBRAKE_URL"):
-        Keybrake()
+def test_what_is_not_said_is_in_the_environment(
+    keybrake_server: KeybrakeServer, key: VaultKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Keybrake() as client:
+        assert client.status(key).state == "live"
+    # The admin API may be elsewhere.
+    monkeypatch.setenv("KEYBRAKE_ADMIN_URL", f"{keybrake_server.url}/")
+    monkeypatch.setenv("KEYBRAKE_URL", "http://127.0.0.1:9")
+    with Keybrake() as client:
+        assert client.status(key).state == "live"
+    monkeypatch.delenv("KEYBRAKE_ADMIN_URL")
+    monkeypatch.delenv("KEYBRAKE_URL")
+    assert Keybrake().url == "http://127.0.0.1:8787"
+    monkeypatch.delenv("KEYBRAKE_API_KEY")
     with pytest.raises(NotConfigured, match="KEYBRAKE_API_KEY"):
-        Keybrake("http://127.0.0.1:9")
+        Keybrake()

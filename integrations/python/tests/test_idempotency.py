@@ -22,16 +22,19 @@ def test_the_pages_own_form_gives_the_pages_own_keys() -> None:
     assert billing_idempotency_key("cus_abc123", 2999, "2026-06", "ray-serve-billing") != written
 
 
-# Written down, so that no change of this code and no version of Python can change a key unseen.
+# Written down, so that no change of this code and no version of Python can change a key unseen. The client
+# for Rust makes the same of the same texts.
 def test_a_key_never_changes() -> None:
-    key = idempotency_key(
-        customer="cus_é", amount=2999, period=date(2026, 6, 1), fee=Decimal("1.50"), lines=["a", {"b": None}]
+    written = hashlib.sha256(
+        b"6:amount,4:2999,8:customer,7:cus_\xc3\xa91,3:fee,3:1.5,6:period,10:2026-06-01,"
     )
-    assert key == "ee6b5ce6d3ab82202d955c9770723e12"
+    key = idempotency_key(customer="cus_é1", amount=2999, period=date(2026, 6, 1), fee=Decimal("1.50"))
+    assert key == written.hexdigest()[:32]
+    assert idempotency_key(a="1", b="2") == "e21b93e6836ea9c08b193ded1be75b80"
 
 
 def test_another_process_makes_the_same_key() -> None:
-    asked = "import keybrake; print(keybrake.idempotency_key(b=1, a='x', c={'z': 1, 'y': True}))"
+    asked = "import keybrake; print(keybrake.idempotency_key(b=1, a='x', c=True))"
     for seed in ("1", "2"):
         said = subprocess.run(
             [sys.executable, "-c", asked],
@@ -40,31 +43,29 @@ def test_another_process_makes_the_same_key() -> None:
             text=True,
             check=True,
         )
-        assert said.stdout.strip() == idempotency_key(c={"y": True, "z": 1}, a="x", b=1)
+        assert said.stdout.strip() == idempotency_key(c=True, a="x", b=1)
 
 
 def test_what_is_the_same_operation_has_the_same_key() -> None:
     assert idempotency_key(plan=Plan.BASIC) == idempotency_key(plan="basic")
     assert idempotency_key(fee=Decimal("1.50")) == idempotency_key(fee=Decimal("1.5"))
-    assert idempotency_key(lines=(1, 2)) == idempotency_key(lines=[1, 2])
+    assert idempotency_key(fee=Decimal("-0")) == idempotency_key(fee=Decimal("0.00"))
+    assert idempotency_key(fee=Decimal("1E+2")) == idempotency_key(fee=100) == idempotency_key(fee="100")
 
 
 def test_another_operation_has_another_key() -> None:
     keys = [
         idempotency_key(a="1"),
-        idempotency_key(a=1),
+        idempotency_key(a="2"),
+        idempotency_key(a=-1),
         idempotency_key(a=True),
-        idempotency_key(a=Decimal(1)),
-        idempotency_key(a=None),
-        idempotency_key(a="None"),
+        idempotency_key(a=""),
         idempotency_key(b="1"),
         idempotency_key(a="1", b="1"),
-        idempotency_key(a=["1"]),
-        idempotency_key(a={"1": "1"}),
-        idempotency_key(a={"decimal": "1"}),
-        idempotency_key(a={"map": {"1": "1"}}),
+        idempotency_key(a="1,1:b,1:1"),
+        idempotency_key(ab="c"),
+        idempotency_key(a="bc"),
         idempotency_key(a=date(2026, 1, 1)),
-        idempotency_key(a="2026-01-01"),
         idempotency_key(a="é"),
         idempotency_key(a="e\u0301"),
     ]
@@ -73,10 +74,10 @@ def test_another_operation_has_another_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [1.5, {1}, b"x", object(), datetime(2026, 1, 1), Decimal("nan"), [1.5], {"a": 1.5}, {1: "a"}]
+    "value", [1.5, {1}, b"x", object(), datetime(2026, 1, 1), Decimal("nan"), ["a"], None]
 )
 def test_what_can_be_written_in_two_ways_is_refused(value: Any) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="more than one way"):
         idempotency_key(a=value)
 
 

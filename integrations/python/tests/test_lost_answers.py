@@ -1,8 +1,8 @@
 """What each client does when the proxy did it and its answer was lost."""
 
 import pytest
-from conftest import CARD, PAYMENTS
 from cutting import losing
+from support import CARD, PAYMENTS
 
 from keybrake import AsyncKeybrake, Keybrake, OutcomeUnknown, Unavailable, VaultKey, stripe_client
 from keybrake.testing import KeybrakeServer

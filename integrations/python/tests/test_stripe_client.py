@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import stripe
-from conftest import CARD, PAYMENTS, until
+from support import CARD, PAYMENTS, until
 
 from keybrake import (
     CallRefused,
@@ -42,19 +42,19 @@ def test_a_token_alone_is_enough(keybrake_server: KeybrakeServer, key: VaultKey)
 def test_a_handle_is_spent_with_a_callers_api_key(
     keybrake_server: KeybrakeServer, client: Keybrake, key: VaultKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Without KEYBRAKE_CALLER_KEY the admin's own serves.
+    # Without KEYBRAKE_CALLER_API_KEY the admin's own serves.
     pay(stripe_client(key.handle()), 500, "a")
     pay(stripe_client(key.key_id), 500, "b")
     answer = client._http.post("/admin/api_keys", json={"name": "w", "role": "caller"}).raise_for_status()
     caller = answer.json()["api_key"]
     pay(stripe_client(key.handle(), api_key=caller), 500, "c")
-    monkeypatch.setenv("KEYBRAKE_CALLER_KEY", caller)
+    monkeypatch.setenv("KEYBRAKE_CALLER_API_KEY", caller)
     monkeypatch.delenv("KEYBRAKE_API_KEY")
     pay(stripe_client(key.key_id), 500, "d")
     assert len(keybrake_server.vendor.executed()) == 4
     until(lambda: client.status(key).spent == 20)
-    monkeypatch.delenv("KEYBRAKE_CALLER_KEY")
-    with pytest.raises(NotConfigured, match="KEYBRAKE_CALLER_KEY"):
+    monkeypatch.delenv("KEYBRAKE_CALLER_API_KEY")
+    with pytest.raises(NotConfigured, match="KEYBRAKE_CALLER_API_KEY"):
         stripe_client(key.handle())
 
 

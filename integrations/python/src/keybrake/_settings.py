@@ -8,26 +8,31 @@ from __future__ import annotations
 import os
 
 URL = "KEYBRAKE_URL"
-"""Where the proxy is, such as `http://127.0.0.1:8787`."""
+"""Where the proxy is; `http://127.0.0.1:8787` by default."""
+ADMIN_URL = "KEYBRAKE_ADMIN_URL"
+"""Where its admin API is, if that listens elsewhere."""
 API_KEY = "KEYBRAKE_API_KEY"
 """An `issuer`'s API key (or an `admin`'s): issues, refreshes and revokes."""
-CALLER_KEY = "KEYBRAKE_CALLER_KEY"
+CALLER_KEY = "KEYBRAKE_CALLER_API_KEY"
 """A `caller`'s API key: spends as a vault key that it names."""
 AUDIT_KEY = "KEYBRAKE_AUDIT_KEY"
 """An `auditor`'s API key, or the token of a vault key of the scope `audit`."""
 
+_DEFAULT_URL = "http://127.0.0.1:8787"
+
 
 class NotConfigured(Exception):
-    """An address or a key is missing; the message says which."""
+    """An API key is missing; the message says which."""
 
 
 def url(given: str | None = None) -> str:
-    """Where the proxy is, without a final slash.
+    """Where calls go, without a final slash."""
+    return (given or os.environ.get(URL) or _DEFAULT_URL).rstrip("/")
 
-    Raises:
-        NotConfigured: where nothing says so.
-    """
-    return _needed(given, "url", URL).rstrip("/")
+
+def admin_url(given: str | None = None) -> str:
+    """Where the admin API is, without a final slash."""
+    return url(given or os.environ.get(ADMIN_URL))
 
 
 def api_key(given: str | None = None) -> str:

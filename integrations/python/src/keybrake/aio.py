@@ -25,7 +25,7 @@ class AsyncKeybrake:
 
     def __init__(self, url: str | None = None, api_key: str | None = None, *, timeout: float = 10.0) -> None:
         """As `Keybrake`."""
-        self.url = _settings.url(url)
+        self.url = _settings.admin_url(url)
         self._http = httpx.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {_settings.api_key(api_key)}"},

@@ -29,13 +29,13 @@ class Keybrake:
     the proxy is busy. Close it, or use it in a `with` block.
 
     Args:
-        url: where the proxy is; by default `KEYBRAKE_URL`.
+        url: where the admin API is; by default `KEYBRAKE_ADMIN_URL`, or else `KEYBRAKE_URL`.
         api_key: an API key of the role that the calls need; by default `KEYBRAKE_API_KEY`. For reading
             audit rows also the token of a vault key of the scope `audit`.
         timeout: seconds that one try may take. A revocation takes up to one second by itself.
 
     Raises:
-        NotConfigured: where neither an argument nor the environment says where, or with which key.
+        NotConfigured: where neither an argument nor the environment says with which key.
 
     Each method raises a `KeybrakeError`: `Unavailable` and `OutcomeUnknown` where it was tried in vain,
     `CallRefused` where the proxy refuses it.
@@ -43,7 +43,7 @@ class Keybrake:
 
     def __init__(self, url: str | None = None, api_key: str | None = None, *, timeout: float = 10.0) -> None:
         """See the class."""
-        self.url = _settings.url(url)
+        self.url = _settings.admin_url(url)
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {_settings.api_key(api_key)}"},

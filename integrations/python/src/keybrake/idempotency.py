@@ -9,15 +9,11 @@ in it: they differ when the same work is done again, and the customer pays twice
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TypeAlias
 
-Parameter: TypeAlias = (
-    "str | int | bool | Decimal | date | Sequence[Parameter] | Mapping[str, Parameter] | None"
-)
+Parameter: TypeAlias = str | int | Decimal | date
 """What a business parameter can be. Not a float: it has no one way to be written."""
 
 # 128 bits. At Stripe a key may have 255 characters.
@@ -27,20 +23,26 @@ _LENGTH = 32
 def idempotency_key(**business_parameters: Parameter) -> str:
     """A key for the operation with these parameters: 32 hexadecimal digits.
 
-    The order of the arguments does not matter; their names and types do: `amount=1` and
-    `amount="1"` are two operations. The same in every process and Python version. Give each kind of
+    The order of the arguments does not matter. Each counts by its name and its text: `2999` is
+    `"2999"`, `Decimal("1.50")` is `"1.5"`, `True` is `"true"`, a date is `"2026-06-01"`. So the key is the
+    same in every process and version of Python, and in Keybrake's client for Rust. Give each kind of
     operation a parameter that says which it is (`context="subscription"`), so that two kinds with the
     same customer, amount and period don't share a key.
 
     Raises:
-        TypeError: for a value that can't be written in one way only, such as a float, a set, or an
-            instant without a time zone.
+        TypeError: for a value that can be written in more than one way, such as a float, an instant, or
+            a list.
         ValueError: without parameters: all operations would have this key.
     """
     if not business_parameters:
         raise ValueError("name what makes this operation another one than the next")
-    plain = {name: _plain(name, value) for name, value in business_parameters.items()}
-    return _hash(json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True))
+    hashed = hashlib.sha256()
+    for name, value in sorted(business_parameters.items()):
+        for text in (name, _text(name, value)):
+            # With its length, so that no two lists of texts are the same bytes.
+            encoded = text.encode()
+            hashed.update(b"%d:%b," % (len(encoded), encoded))
+    return hashed.hexdigest()[:_LENGTH]
 
 
 def billing_idempotency_key(
@@ -64,44 +66,25 @@ def billing_idempotency_key(
             raise TypeError(f"{name} is a str, not a {type(part).__name__}")
         if ":" in part:
             raise ValueError(f"{name} has a colon: use idempotency_key() for it")
-    return _hash(f"{customer_id}:{amount_cents}:{billing_period}:{context}")
+    raw = f"{customer_id}:{amount_cents}:{billing_period}:{context}"
+    return hashlib.sha256(raw.encode()).hexdigest()[:_LENGTH]
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
-
-
-def _plain(name: str, value: object) -> object:
-    """A value in the one way in which JSON writes it, with its type where JSON has none for it."""
-    if value is None or isinstance(value, (str, bool, int)):
-        return _exact(value)
-    if isinstance(value, Decimal):
-        if not value.is_finite():
-            raise TypeError(f"{name} is no number")
-        # 10.0 and 10.00 are one amount.
-        return {"decimal": format(value.normalize(), "f")}
-    if isinstance(value, datetime):
-        raise TypeError(f"{name} is an instant: pass the text or the date that the operation is known by")
-    if isinstance(value, date):
-        return {"date": value.isoformat()}
-    if isinstance(value, Mapping):
-        return {"map": {_name(name, key): _plain(f"{name}.{key}", item) for key, item in value.items()}}
-    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
-        return [_plain(f"{name}[{index}]", item) for index, item in enumerate(value)]
+def _text(name: str, value: object) -> str:
+    """A value in the one way in which it is written."""
+    if isinstance(value, str):
+        # Also of a subclass, such as an enum's member.
+        return str.__str__(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, Decimal) and value.is_finite():
+        # 10.0 and 10.00 are one amount, and so are 0 and -0.
+        return format((value + 0).normalize(), "f")
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
     raise TypeError(
         f"{name} is a {type(value).__name__}, which can be written in more than one way:"
-        " pass a str, an int, a Decimal, a date, or a list or mapping of those"
+        " pass a str, an int, a Decimal or a date"
     )
-
-
-def _exact(value: str | bool | int | None) -> object:
-    """The builtin value of a subclass, such as an enum's member, so that both give one key."""
-    if value is None or isinstance(value, bool):
-        return value
-    return str.__str__(value) if isinstance(value, str) else int(value)
-
-
-def _name(within: str, key: object) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"{within} has a name that is a {type(key).__name__}, not a str")
-    return key

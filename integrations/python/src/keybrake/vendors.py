@@ -9,7 +9,7 @@ What they change of the vendor's SDK:
 - a refusal by the proxy is raised as a `KeybrakeError` (see `errors.py`); the vendor's own errors stay
   the SDK's;
 - a lost answer of a write is an `OutcomeUnknown`, and `Unavailable` where nothing was sent;
-- a key without a token (a *handle*) is spent with a `caller`'s API key, from `KEYBRAKE_CALLER_KEY`, so
+- a key without a token (a *handle*) is spent with a `caller`'s API key, from `KEYBRAKE_CALLER_API_KEY`, so
   that no credential stands in a task's arguments.
 """
 
@@ -57,7 +57,7 @@ def stripe_client(
     Args:
         vault_key: a `VaultKey`, a token, or a `key_id` (a handle).
         base_url: by default the key's own, or else what `KEYBRAKE_URL` says.
-        api_key: for a handle, the `caller`'s API key; by default `KEYBRAKE_CALLER_KEY`.
+        api_key: for a handle, the `caller`'s API key; by default `KEYBRAKE_CALLER_API_KEY`.
         context: goes into the audit row and not to Stripe, such as `step=charge,attempt=2`.
         max_network_retries: how often the SDK itself repeats a lost or busy request, with the same
             idempotency key.
@@ -89,7 +89,7 @@ def twilio_client(
         idempotency_key: names the operation, the same for each retry.
         account_sid: zeros stand for the account that the proxy's secret is for.
         base_url: by default the key's own, or else what `KEYBRAKE_URL` says.
-        api_key: for a handle, the `caller`'s API key; by default `KEYBRAKE_CALLER_KEY`.
+        api_key: for a handle, the `caller`'s API key; by default `KEYBRAKE_CALLER_API_KEY`.
         context: goes into the audit row and not to Twilio.
         timeout: seconds that the request may take.
     """
@@ -115,7 +115,7 @@ def resend_client(
     Args:
         vault_key: a `VaultKey`, a token, or a `key_id` (a handle).
         base_url: by default the key's own, or else what `KEYBRAKE_URL` says.
-        api_key: for a handle, the `caller`'s API key; by default `KEYBRAKE_CALLER_KEY`.
+        api_key: for a handle, the `caller`'s API key; by default `KEYBRAKE_CALLER_API_KEY`.
         context: goes into the audit row and not to Resend.
         timeout: seconds that a request may take.
     """
@@ -136,7 +136,7 @@ def spending_of(
     Raises:
         ValueError: for another vendor's key, or a text that is neither a token nor a `key_id`. It is
             not repeated: it could be a credential.
-        NotConfigured: where nothing says where the proxy is, or with which API key a handle is spent.
+        NotConfigured: where nothing says with which API key a handle is spent.
     """
     token, name = _parts(vault_key)
     if isinstance(vault_key, VaultKey):

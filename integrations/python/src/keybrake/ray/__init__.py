@@ -5,7 +5,7 @@ spends. `tasks.py`, `actors.py`, `requests.py` (Ray Serve) and `rows.py` (Ray Da
 call of their kind, and `run.py` a parent over all of them.
 
 Who holds what: the process that submits work has an `issuer`'s API key (`KEYBRAKE_API_KEY`) and issues
-and revokes. A worker has a `caller`'s (`KEYBRAKE_CALLER_KEY`) and spends as the key that its task's
+and revokes. A worker has a `caller`'s (`KEYBRAKE_CALLER_API_KEY`) and spends as the key that its task's
 arguments name. Arguments hold names, never tokens. A worker that shall also refresh keys that run out,
 a Serve replica and a Ray Data worker, which issue by themselves, need both.
 """

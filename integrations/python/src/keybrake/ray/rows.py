@@ -51,7 +51,7 @@ def rows(
                 return batch
             names = [spend.idempotency_key(row) for row in found]
             caps = [spend.cap(row) for row in found]
-            once = f"ray-rows/{idempotency_key(context=spend.context, rows=names)}"
+            once = f"ray-rows/{idempotency_key(context=spend.context, rows=','.join(names))}"
             lease = issue(spend, found[0], parent=parent, once=once, cap=sum(caps), per_call_cap=max(caps))  # type: ignore[arg-type]
             results: list[Row] = []
             for name, row in zip(names, found, strict=True):

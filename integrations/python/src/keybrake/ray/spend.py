@@ -64,9 +64,11 @@ class Spend:
         if missing:
             raise TypeError(f"the call has no {', '.join(missing)}, which makes it this operation")
         operation = {name: call[name] for name in self.business}
-        if not operation:
-            raise ValueError("business names nothing: all calls would be one operation")
-        return idempotency_key(context=self.context, operation=operation)
+        if not operation or "context" in operation:
+            raise ValueError(
+                "business names what makes calls differ, and not context, which stands beside it"
+            )
+        return idempotency_key(context=self.context, **operation)
 
 
 def _asked(function: Callable[[Call], Any], call: Call) -> Any:
