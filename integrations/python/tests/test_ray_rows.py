@@ -17,6 +17,7 @@ from stage import Stage
 import keybrake.ray
 from keybrake import CallRefused, CapExhausted, cents
 from keybrake.ray import Lease, Spend
+from keybrake.ray.lease import issue_for_rows
 from keybrake.ray.rows import Row
 
 SPEND = Spend(
@@ -84,6 +85,20 @@ def test_a_dataset_that_is_cut_otherwise_charges_nothing_again(stage: Stage) -> 
     assert {(row["invoice"], row["charge_id"]) for row in first} == {
         (row["invoice"], row["charge_id"]) for row in again
     }
+
+
+def test_the_same_batch_is_one_budget_until_its_policy_changes(stage: Stage) -> None:
+    spend = replace(SPEND, label=f"test/{uuid.uuid4().hex}")
+    rows = invoices(stage, 2)
+    first = issue_for_rows(spend, rows, parent=None)
+    assert issue_for_rows(spend, rows, parent=None).key.key_id == first.key.key_id
+    others = [
+        issue_for_rows(replace(spend, margin=1), rows, parent=None),
+        issue_for_rows(replace(spend, expires_in="2h"), rows, parent=None),
+        issue_for_rows(spend, rows[:1], parent=None),
+        issue_for_rows(spend, rows, parent=first.key),
+    ]
+    assert len({lease.key.budget_id for lease in (first, *others)}) == 5
 
 
 def test_a_row_can_not_spend_what_the_others_need(stage: Stage) -> None:

@@ -15,7 +15,7 @@ from stage import Stage
 from support import until
 
 import keybrake.ray
-from keybrake import CapExhausted, KeybrakeError, KeyRevoked, OutcomeUnknown, VaultKey, cents
+from keybrake import CallRefused, CapExhausted, KeybrakeError, KeyRevoked, OutcomeUnknown, VaultKey, cents
 from keybrake.ray import Lease, Run, Spend
 from keybrake.testing import Vendor
 
@@ -94,6 +94,42 @@ def test_resumed_work_with_a_new_task_id_charges_once(stage: Stage, customer: st
 def state(stage: Stage, key_id: str) -> str:
     with stage.server.client() as client:
         return client.status(key_id).state
+
+
+def test_twins_that_run_at_the_same_time_charge_once(stage: Stage, vendor: Vendor, customer: str) -> None:
+    label = fresh_label()
+    bill = billed(label, num_cpus=0.5)
+    with vendor.watched() as seen:
+        returned = ray.get([bill.remote(customer, 500, "2026-06", "") for _ in range(12)])
+    assert {made.object_id for made in seen.charges} == set(returned)
+    assert len(seen.charges) == 1
+    assert len(keys(stage, label)) == 12
+
+
+def test_a_forgotten_idempotency_key_is_no_charge(stage: Stage, vendor: Vendor, customer: str) -> None:
+    @keybrake.ray.task(replace(SPEND, label=fresh_label()))
+    def forgetful(lease: Lease, customer: str, amount_cents: int, period: str) -> None:
+        lease.stripe().v1.charges.create({"amount": amount_cents, "currency": "usd", "customer": customer})
+
+    with vendor.watched() as seen, pytest.raises(CallRefused, match="idempotency_key_required"):
+        ray.get(forgetful.remote(customer, 500, "2026-06"))
+    assert seen.executed == []
+
+
+def test_another_amount_for_the_same_operation_is_refused(
+    stage: Stage, vendor: Vendor, customer: str
+) -> None:
+    spend = replace(SPEND, label=fresh_label(), business=("customer", "period"))
+
+    @keybrake.ray.task(spend)
+    def bill(lease: Lease, customer: str, amount_cents: int, period: str) -> str:
+        return charge(lease, customer, amount_cents)
+
+    with vendor.watched() as seen:
+        ray.get(bill.remote(customer, 500, "2026-06"))
+        with pytest.raises(CallRefused, match="idempotency_key_reused"):
+            ray.get(bill.remote(customer, 501, "2026-06"))
+    assert [made.amount for made in seen.charges] == [500]
 
 
 def test_another_period_is_another_charge(stage: Stage, customer: str) -> None:

@@ -1,4 +1,5 @@
 import pickle
+import uuid
 from typing import Any
 
 import pytest
@@ -98,6 +99,21 @@ def test_stripes_own_errors_are_stripes(keybrake_server: KeybrakeServer, key: Va
     assert declined.value.http_status == 402
     with pytest.raises(stripe.InvalidRequestError):
         stripe_client(key).v1.payment_intents.retrieve("pi_none")
+
+
+def test_a_write_with_a_random_key_is_not_sent_where_one_is_required(
+    keybrake_server: KeybrakeServer, client: Keybrake, key: VaultKey
+) -> None:
+    strict = stripe_client(key, require_idempotency_key=True)
+    for options in ({}, {"idempotency_key": str(uuid.uuid4())}):
+        with pytest.raises(CallRefused, match="nothing was sent") as refused:
+            strict.v1.payment_intents.create({"amount": 500, "currency": "usd"}, options)  # type: ignore[arg-type]
+        assert refused.value.code == "idempotency_key_required"
+    assert list(client.calls()) == []
+    made = pay(strict, 500, "a")
+    assert strict.v1.payment_intents.retrieve(made.id).id == made.id
+    stripe_client(key).v1.payment_intents.create({"amount": 500, "currency": "usd"})
+    assert len(keybrake_server.vendor.executed()) == 2
 
 
 def test_a_busy_proxy_is_asked_again_by_the_sdk(keybrake_server: KeybrakeServer, key: VaultKey) -> None:

@@ -47,6 +47,7 @@ def stripe_client(
     api_key: str | None = None,
     context: str | None = None,
     max_network_retries: int = 2,
+    require_idempotency_key: bool = False,
     timeout: float = TIMEOUT,
 ) -> stripe.StripeClient:
     """stripe-python's client for calls with this vault key. It serves `async` methods as well.
@@ -61,12 +62,14 @@ def stripe_client(
         context: goes into the audit row and not to Stripe, such as `step=charge,attempt=2`.
         max_network_retries: how often the SDK itself repeats a lost or busy request, with the same
             idempotency key.
+        require_idempotency_key: whether a write without one is refused and not sent. A key that is
+            written as a UUID, as the SDK's own random ones are, counts as none.
         timeout: seconds that one try may take.
     """
     from ._vendors.stripe import client
 
     spending = spending_of(vault_key, "stripe", base_url, api_key, context)
-    return client(spending, max_network_retries, timeout)
+    return client(spending, max_network_retries, timeout, require_idempotency_key)
 
 
 def twilio_client(

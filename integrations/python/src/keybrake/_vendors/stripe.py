@@ -7,6 +7,7 @@ that is sorted here, so that a lost answer which a repetition brings back is no 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any, NoReturn
 
@@ -14,12 +15,19 @@ import httpx
 import stripe
 
 from .. import _http
+from ..errors import CallRefused
 from ..vendors import Spending
 
 _Answer = tuple[bytes, int, Mapping[str, str]]
 
 
-def client(spending: Spending, max_network_retries: int, timeout: float) -> stripe.StripeClient:
+# What the SDK puts where a caller gave no idempotency key: 16 random bytes, written as a UUID.
+_RANDOM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def client(
+    spending: Spending, max_network_retries: int, timeout: float, require_idempotency_key: bool
+) -> stripe.StripeClient:
     """A client for one call, or for those of one key."""
     # All of them: to an address of Stripe's own the SDK would send our credential.
     proxy = spending.base_url
@@ -27,7 +35,7 @@ def client(spending: Spending, max_network_retries: int, timeout: float) -> stri
         spending.credential,
         base_addresses={"api": proxy, "connect": proxy, "files": proxy, "meter_events": proxy},
         max_network_retries=max_network_retries,
-        http_client=_ProxyHttp(spending.headers, timeout),
+        http_client=_ProxyHttp(spending.headers, timeout, require_idempotency_key),
     )
 
 
@@ -46,10 +54,11 @@ class _Lost(stripe.APIConnectionError):
 class _ProxyHttp(stripe.HTTPClient):
     name = "keybrake"
 
-    def __init__(self, headers: Mapping[str, str], timeout: float) -> None:
+    def __init__(self, headers: Mapping[str, str], timeout: float, require_idempotency_key: bool) -> None:
         super().__init__()
         self._more = dict(headers)
         self._timeout = timeout
+        self._refuses_random = require_idempotency_key
 
     def request_with_retries(self, *args: Any, **kwargs: Any) -> Any:
         """The SDK's retries, and then what is left of them as an error of ours."""
@@ -114,7 +123,15 @@ class _ProxyHttp(stripe.HTTPClient):
         """Nothing is open between two requests."""
 
     def _all(self, headers: Mapping[str, str] | None) -> dict[str, str]:
-        return {**(headers or {}), **self._more}
+        given = dict(headers or {})
+        if self._refuses_random and _RANDOM.fullmatch(given.get("Idempotency-Key", "")):
+            raise CallRefused(
+                "the write has no idempotency key but a random one, and a retry would be another charge:"
+                ' nothing was sent. Pass {"idempotency_key": …} as its options',
+                code="idempotency_key_required",
+                terminal=True,
+            )
+        return {**given, **self._more}
 
 
 def _changes(method: str) -> bool:

@@ -6,6 +6,7 @@ A retry gets the same lease as the first try did, so all tries share one budget 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -16,6 +17,7 @@ from .. import _settings
 from ..aio import AsyncKeybrake
 from ..client import Keybrake
 from ..errors import KeyExpired
+from ..idempotency import idempotency_key
 from ..keys import VaultKey
 from ..vendors import resend_client, stripe_client, twilio_client
 from .spend import Call, Spend
@@ -40,7 +42,12 @@ class Lease:
     """Pass it to every write that charges: `create({…}, {"idempotency_key": lease.idempotency_key})`."""
 
     def stripe(self, **options: Any) -> stripe.StripeClient:
-        """stripe-python's client for this call, as `keybrake.stripe_client`."""
+        """stripe-python's client for this call, as `keybrake.stripe_client`.
+
+        A write without an idempotency key is refused and not sent: a retry of the task would repeat it
+        with another random one.
+        """
+        options.setdefault("require_idempotency_key", True)
         return stripe_client(self.fresh(), **_with_context(options))
 
     def twilio(self, **options: Any) -> Any:
@@ -86,41 +93,48 @@ def issue(
     call: Call,
     *,
     parent: VaultKey | None = None,
-    once: str | None = None,
-    cap: Decimal | None = None,
-    per_call_cap: Decimal | None = None,
 ) -> Lease:
-    """Issues the key for a call. `once` names the issue where another process may repeat it."""
+    """Issues the key for a call."""
     name = spend.idempotency_key(call)
-    asked = _asked(spend, parent, once, cap or spend.cap(call), per_call_cap)
+    asked = _asked(spend, parent, spend.cap(call))
     with Keybrake() as client:
-        return Lease(client.issue(**asked), name)
+        return Lease(client.issue(**asked, idempotency_key=f"ray/{uuid.uuid4().hex}"), name)
+
+
+def issue_for_rows(spend: Spend, calls: Sequence[Call], *, parent: VaultKey | None) -> Lease:
+    """Issues one key for all these calls; for the same ones in another process, the same key again.
+
+    The same with another policy, cap or parent is another key.
+    """
+    names = [spend.idempotency_key(call) for call in calls]
+    caps = [spend.cap(call) for call in calls]
+    asked = {**_asked(spend, parent, sum(caps, Decimal(0))), "per_call_cap": max(caps)}
+    same = repr(sorted(asked.items(), key=lambda item: item[0]))
+    once = idempotency_key(context=spend.context, rows=",".join(names), asked=same)
+    with Keybrake() as client:
+        return Lease(client.issue(**asked, idempotency_key=f"ray-rows/{once}"), names[0])
 
 
 async def issue_async(spend: Spend, call: Call, *, parent: VaultKey | None = None) -> Lease:
     """The same for `asyncio`."""
     name = spend.idempotency_key(call)
-    asked = _asked(spend, parent, None, spend.cap(call), None)
+    asked = _asked(spend, parent, spend.cap(call))
     async with AsyncKeybrake() as client:
-        return Lease(await client.issue(**asked), name)
+        return Lease(await client.issue(**asked, idempotency_key=f"ray/{uuid.uuid4().hex}"), name)
 
 
-def _asked(
-    spend: Spend, parent: VaultKey | None, once: str | None, cap: Decimal, per_call_cap: Decimal | None
-) -> dict[str, Any]:
+def _asked(spend: Spend, parent: VaultKey | None, cap: Decimal) -> dict[str, Any]:
     label = spend.label or (parent.label if parent is not None else None)
     if label is None:
         raise ValueError("a Spend without a label takes a parent's: nothing was issued")
     return {
         "label": label,
         "vendor": spend.vendor,
-        "endpoints": spend.endpoints,
+        "endpoints": list(spend.endpoints),
         "total_cap": cap,
-        "per_call_cap": per_call_cap,
         "expires_in": spend.expires_in,
-        "parent": parent,
+        "parent": None if parent is None else parent.key_id,
         "return_token": False,
-        "idempotency_key": once or f"ray/{uuid.uuid4().hex}",
         "policy": spend.policy,
     }
 

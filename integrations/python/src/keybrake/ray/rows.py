@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import KeybrakeError
-from ..idempotency import idempotency_key
 from ..keys import VaultKey
-from .lease import issue
+from .lease import issue_for_rows
 from .spend import Spend
 
 Row = Mapping[str, Any]
@@ -49,13 +48,10 @@ def rows(
             found = _rows_of(batch)
             if not found:
                 return batch
-            names = [spend.idempotency_key(row) for row in found]
-            caps = [spend.cap(row) for row in found]
-            once = f"ray-rows/{idempotency_key(context=spend.context, rows=','.join(names))}"
-            lease = issue(spend, found[0], parent=parent, once=once, cap=sum(caps), per_call_cap=max(caps))  # type: ignore[arg-type]
+            lease = issue_for_rows(spend, found, parent=parent)
             results: list[Row] = []
-            for name, row in zip(names, found, strict=True):
-                one = lease.named(name)
+            for row in found:
+                one = lease.named(spend.idempotency_key(row))
                 try:
                     results.append(function(one, row))
                 except KeybrakeError as error:
