@@ -146,6 +146,23 @@ def test_a_key_ends_when_its_task_has_returned(stage: Stage, customer: str) -> N
     until(lambda: state(stage, key) == "revoked")
 
 
+def test_a_task_that_is_cancelled_ends_its_key(stage: Stage, tmp_path: Path) -> None:
+    label = fresh_label()
+    started = tmp_path / "started"
+
+    @keybrake.ray.task(replace(SPEND, label=label))
+    def waits(lease: Lease, customer: str, amount_cents: int, period: str) -> None:
+        started.write_text(lease.key.key_id)
+        until(lambda: False, seconds=60)
+
+    waiting = waits.remote("cus_1", 500, "2026-06")
+    until(lambda: started.exists() and started.read_text())
+    ray.cancel(waiting, force=True)
+    with pytest.raises((ray.exceptions.TaskCancelledError, ray.exceptions.WorkerCrashedError)):
+        ray.get(waiting)
+    until(lambda: state(stage, started.read_text()) == "revoked")
+
+
 def test_a_key_lives_on_when_its_call_is_in_doubt(stage: Stage, vendor: Vendor, customer: str) -> None:
     label = fresh_label()
     vendor.faults(answer_lost=1_000_000)
