@@ -102,17 +102,14 @@ class KeybrakeServer:
 
     def stop(self) -> None:
         """Stops the programs that it started, by their process, and removes their data."""
-        for process in reversed(self._running):
-            process.terminate()
-        for process in self._running:
-            try:
-                process.wait(_STOPS_WITHIN)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._running.clear()
+        while self._running:
+            _stop(self._running.pop())
         self.vendor.close()
         self._data.cleanup()
+
+    def stop_vendor(self) -> None:
+        """Takes the vendor away, as an outage does. What it executed can't be asked for any more."""
+        _stop(self._running.pop(0))
 
     def _settings(self) -> dict[str, str]:
         # The caller's own KEYBRAKE_* must not reach this proxy.
@@ -152,6 +149,16 @@ class KeybrakeServer:
             process.kill()
             process.wait()
         raise RuntimeError(f"the {name} did not start: {log.read_text(errors='replace')}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Asks it to stop, and does not ask for long."""
+    process.terminate()
+    try:
+        process.wait(_STOPS_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _free_port() -> int:
