@@ -17,6 +17,9 @@ const WITHIN: Duration = Duration::from_mins(10);
 /// How long it may take to stop what it started, when it is asked to.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 
+/// One version for all of Keybrake.
+const WHEEL: &str = concat!("wheels/keybrake-", env!("CARGO_PKG_VERSION"), "-py3-none-any.whl");
+
 /// Ray wants the machine for itself: one at a time.
 static TURN: Mutex<()> = Mutex::const_new(());
 
@@ -133,15 +136,7 @@ async fn a_wheel_builds_and_is_typed_and_brings_its_fixtures() {
         "./source",
     ]))
     .await;
-    run(pip(&[
-        "install",
-        "--no-index",
-        "--no-deps",
-        "--target",
-        "site",
-        "wheels/keybrake-0.1.0-py3-none-any.whl",
-    ]))
-    .await;
+    run(pip(&["install", "--no-index", "--no-deps", "--target", "site", WHEEL])).await;
     let mut installed = command("python", &home);
     installed.current_dir(&folder).env("PYTHONPATH", "site").args([
         "-c",

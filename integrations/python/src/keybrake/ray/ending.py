@@ -4,8 +4,9 @@ The process that issued it does that, once it has the result. A worker must not:
 revocation and the return, and the retry would then find its key stopped and a charge that it can't
 report.
 
-A call that ended in doubt keeps its key until that expires: what is revoked is never sent again, so
-nobody could find the outcome by repeating it.
+What may have ended in doubt keeps its key until that expires, or its parent ends: an `OutcomeUnknown`,
+a worker that died for good. What is revoked is never sent again, so nobody could find the outcome by
+repeating it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
+
+from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
 from ..client import Keybrake
 from ..errors import OutcomeUnknown
@@ -31,11 +34,19 @@ def revoke_when_done(refs: Any, lease: Lease) -> None:
     future: Future[Any] = first.future()
 
     def ended(done: Future[Any]) -> None:
-        if not isinstance(done.exception(), OutcomeUnknown):
+        if not _may_be_in_doubt(done.exception()):
             # Not here: this is a thread of Ray's.
             _pool().submit(revoke, lease)
 
     future.add_done_callback(ended)
+
+
+def _may_be_in_doubt(error: BaseException | None) -> bool:
+    """Whether a task ended so that nobody saw how its last call did."""
+    if isinstance(error, TaskCancelledError):
+        return False
+    lost_by_ray = isinstance(error, RayError) and not isinstance(error, RayTaskError)
+    return lost_by_ray or isinstance(error, OutcomeUnknown)
 
 
 def revoke(lease: Lease) -> None:
