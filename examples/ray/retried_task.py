@@ -64,7 +64,7 @@ def ended(task: ray.ObjectRef[str]) -> str:
     try:
         return f"the task returned {ray.get(task)}"
     except (ConnectionError, stripe.StripeError) as error:
-        return f"the task failed four times: {str(error).splitlines()[-1]}"
+        return f"the task failed: {str(error).splitlines()[-1]}"
 
 
 def show(stage: Stage) -> str:

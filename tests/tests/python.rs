@@ -173,7 +173,7 @@ async fn the_examples_say_what_the_engine_the_ledger_and_the_vendor_each_saw() {
         ]
     );
     for told in [
-        "engine: the task failed four times: ConnectionError",
+        "engine: the task failed: ConnectionError",
         "ledger: 1 allowed, 3 replayed by 1 vault key; $29.99 spent",
         "ledger: 100 denied by 100 vault keys; $0.00 spent",
         "ledger: 1 allowed, 1 replayed by 2 vault keys; $29.99 spent",
