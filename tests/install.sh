@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests of the real SDKs and of real processes need, as `make test` does first:
-# Debian's jq, script, strace, nginx and wrk, and under target/test-tools two Python environments and npm
-# packages at the versions that tests/sdk and tests/python pin. Done before, it only looks. It fails loudly,
-# never skips. `tests/install.sh ray` installs only what the examples for Ray need.
+# Debian's jq, script, strace, nginx and wrk, and under target/test-tools two Python environments, npm packages
+# and engines at the versions that tests/ and examples/ pin. Done before, it only looks. It fails loudly, never
+# skips. With the name of an engine it installs only what that engine's example needs.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -88,21 +88,33 @@ install_ray() {
     'httpx, mypy, pytest, ray.data, ray.serve, resend, setuptools, stripe, twilio.rest, wheel'
 }
 
+# Installs the npm packages that the lock file in the directory $2 pins, under target/test-tools/$1.
+install_npm() {
+  local name="$1" pinned="$2" stamp="$tools/$1.stamp" wanted
+  wanted="$(hash_of "$pinned/package.json" "$pinned/package-lock.json" <(node --version))"
+  [[ -d "$tools/$name/node_modules" && "$(cat "$stamp" 2>/dev/null)" == "$wanted" ]] && return
+  say "installing the npm packages of ${pinned#"$root/"}"
+  rm -rf "${tools:?}/$name" "$stamp"
+  mkdir -p "$tools/$name"
+  cp "$pinned/package.json" "$pinned/package-lock.json" "$tools/$name/"
+  npm ci --prefix "$tools/$name" --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
+    fail "npm could not install ${pinned#"$root/"}/package-lock.json"
+  printf '%s\n' "$wanted" >"$stamp"
+}
+
 install_node() {
-  local stamp="$tools/node.stamp" wanted
-  wanted="$(hash_of "$pins/package.json" "$pins/package-lock.json" <(node --version))"
-  [[ -d "$tools/node/node_modules" && "$(cat "$stamp" 2>/dev/null)" == "$wanted" ]] && return
-  say "installing the npm packages"
-  rm -rf "$tools/node" "$stamp"
-  mkdir -p "$tools/node"
-  cp "$pins/package.json" "$pins/package-lock.json" "$tools/node/"
-  npm ci --prefix "$tools/node" --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
-    fail "npm could not install tests/sdk/package-lock.json"
+  install_npm node "$pins"
   local sdk
   for sdk in resend stripe twilio; do
     node -e 'require(process.argv[1])' "$tools/node/node_modules/$sdk" || fail "the npm package $sdk does not load"
   done
-  printf '%s\n' "$wanted" >"$stamp"
+}
+
+install_restate() {
+  install_npm restate "$root/tests/restate"
+  "$tools"/restate/node_modules/@restatedev/restate-server-linux-*/bin/restate-server --version >/dev/null ||
+    fail "the Restate server does not run"
+  install_npm restate-typescript "$root/examples/restate-typescript"
 }
 
 mkdir -p "$tools"
@@ -114,7 +126,12 @@ all)
   install_sdks
   install_ray
   install_node
+  install_restate
   ;;
 ray) install_ray ;;
-*) fail "it installs all, or only ray" ;;
+restate)
+  require_node
+  install_restate
+  ;;
+*) fail "it installs all, or what ray or restate needs" ;;
 esac

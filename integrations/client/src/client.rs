@@ -1,0 +1,338 @@
+//! The requests. Nothing is repeated here: an engine retries, and each of these can be repeated.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use hyper_rustls::ConfigBuilderExt;
+use keybrake_core::ids::KeyId;
+use reqwest::{
+    Client, ClientBuilder, Method, RequestBuilder, Response,
+    header::{HeaderMap, RETRY_AFTER},
+    redirect::Policy,
+};
+use rustls::{ClientConfig, crypto::ring};
+use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::{
+    audit::{CallFilter, CallPage},
+    call::{Done, KeyedCall, VendorCall},
+    charge::{Charge, Charged},
+    failure::{self, Failure, Told, Unsuccessful},
+    idempotency::IdempotencyKey,
+    key::{Handle, IssueRequest, IssuedKey, KeyState, Revoked, Spender},
+    settings::Settings,
+};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Connections that a burst leaves open, per proxy. More are opened as they are needed.
+const IDLE_CONNECTIONS: usize = 64;
+const KEY_ID: &str = "x-keybrake-key-id";
+
+/// A proxy, asked with a worker's API keys. Cheap to clone; keeps its connections.
+#[derive(Clone)]
+pub struct Keybrake {
+    http: Client,
+    settings: Arc<Settings>,
+}
+
+/// Why there can be no client: no TLS roots, or no sockets.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client can't be made: {0}")]
+pub struct NoClient(String);
+
+impl From<reqwest::Error> for NoClient {
+    fn from(error: reqwest::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A builder of an HTTP client with this workspace's TLS: rustls on ring, and the certificates that
+/// the operating system trusts. Reqwest has none by itself.
+pub fn http_client() -> Result<ClientBuilder, NoClient> {
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| NoClient(error.to_string()))?
+        .with_native_roots()
+        .map_err(|error| NoClient(error.to_string()))?;
+    Ok(Client::builder().tls_backend_preconfigured(tls.with_no_client_auth()))
+}
+
+impl Keybrake {
+    /// A client of the proxy that the settings name. Asks nothing yet.
+    pub fn new(settings: Settings) -> Result<Self, NoClient> {
+        let http = http_client()?
+            .connect_timeout(CONNECT_WITHIN)
+            .timeout(settings.timeout)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .redirect(Policy::none())
+            .build()?;
+        Ok(Self { http, settings: Arc::new(settings) })
+    }
+
+    /// Issues a vault key. The same idempotency key and request give the same vault key again.
+    pub async fn issue(
+        &self,
+        request: &IssueRequest,
+        idempotency_key: &IdempotencyKey,
+    ) -> Result<IssuedKey, Failure> {
+        let asked = self
+            .admin(Method::POST, "/vault/keys")
+            .header("idempotency-key", idempotency_key.as_str())
+            .json(request);
+        read(asked).await
+    }
+
+    /// The key that takes over from this one, on the same budget. All who ask get the same one while
+    /// it lives. It lives as long as the first did unless `expires_in`, such as `2h`, says otherwise.
+    pub async fn refresh(
+        &self,
+        key: KeyId,
+        expires_in: Option<&str>,
+        return_token: bool,
+    ) -> Result<IssuedKey, Failure> {
+        let mut body = json!({"return_token": return_token});
+        if let (Some(expires_in), Some(body)) = (expires_in, body.as_object_mut()) {
+            body.insert("expires_in".to_owned(), json!(expires_in));
+        }
+        read(self.admin(Method::POST, &format!("/vault/keys/{key}/refresh")).json(&body)).await
+    }
+
+    /// Stops a vault key, its successors and all under it. When this returns, nothing more is sent.
+    pub async fn revoke(&self, key: KeyId) -> Result<Revoked, Failure> {
+        read(self.admin(Method::DELETE, &format!("/vault/keys/{key}"))).await
+    }
+
+    /// Stops all keys of a run by its label. The label then issues nothing until an admin lifts that.
+    pub async fn revoke_run(&self, label: &str) -> Result<Revoked, Failure> {
+        read(self.admin(Method::DELETE, "/runs").query(&[("label", label)])).await
+    }
+
+    /// A vault key's policy and where its money stands.
+    pub async fn status(&self, key: KeyId) -> Result<KeyState, Failure> {
+        read(self.admin(Method::GET, &format!("/vault/keys/{key}"))).await
+    }
+
+    /// Audit rows. Takes an API key of the role `auditor` or `admin` as the issuer's.
+    pub async fn calls(&self, filter: &CallFilter) -> Result<CallPage, Failure> {
+        read(self.admin(Method::GET, "/audit/calls").query(filter)).await
+    }
+
+    /// Makes a call at a vendor, with this key and no other.
+    pub async fn call_with(
+        &self,
+        spender: &Spender,
+        keyed: KeyedCall<'_>,
+    ) -> Result<Done, Failure> {
+        let call = keyed.call;
+        let url = format!("{}{}", self.settings.url, call.target()?);
+        let mut request = self.http.request(call.method()?, url);
+        request = match spender {
+            Spender::Token(token) => request.bearer_auth(token.expose_secret()),
+            Spender::Handle(handle) => request
+                .bearer_auth(self.settings.caller.expose_secret())
+                .header(KEY_ID, handle.key_id.to_string()),
+        };
+        if let Some(key) = keyed.idempotency_key {
+            request = request.header("idempotency-key", key.as_str());
+        }
+        if let Some(context) = &call.context {
+            request = request.header("x-keybrake-context", context);
+        }
+        if let Some(account) = &call.account {
+            request = request.header("stripe-account", account);
+        }
+        if let Some(params) = &call.params {
+            request = request.json(params);
+        }
+        let (status, headers, body) = exchange(request).await?;
+        Ok(Done {
+            status,
+            body,
+            call_id: text(&headers, "x-keybrake-call-id"),
+            remaining_usd: text(&headers, "x-keybrake-remaining-usd"),
+            replayed: headers.contains_key("x-keybrake-replayed"),
+        })
+    }
+
+    /// Makes a call at a vendor. A key that is named and has less than ten minutes left, or none, is
+    /// refreshed on its own budget first.
+    pub async fn call(&self, spender: &Spender, keyed: KeyedCall<'_>) -> Result<Done, Failure> {
+        let Spender::Handle(handle) = spender else {
+            return self.call_with(spender, keyed).await;
+        };
+        if handle.is_short() {
+            let fresh = self.refreshed(handle).await?;
+            return self.call_with(&fresh, keyed).await;
+        }
+        match self.call_with(spender, keyed).await {
+            Err(Failure::Terminal { told, .. }) if told.code == "key_expired" => {
+                let fresh = self.refreshed(handle).await?;
+                self.call_with(&fresh, keyed).await
+            }
+            done_or_failed => done_or_failed,
+        }
+    }
+
+    async fn refreshed(&self, handle: &Handle) -> Result<Spender, Failure> {
+        Ok(self.refresh(handle.key_id, None, false).await?.handle().into())
+    }
+
+    /// Charges a customer, once for this idempotency key.
+    pub async fn charge(
+        &self,
+        spender: &Spender,
+        charge: &Charge,
+        idempotency_key: &IdempotencyKey,
+    ) -> Result<Charged, Failure> {
+        let call: VendorCall = charge.call()?;
+        let keyed = KeyedCall { call: &call, idempotency_key: Some(idempotency_key) };
+        charge.outcome(&self.call(spender, keyed).await?)
+    }
+
+    fn admin(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}{path}", self.settings.admin_url))
+            .bearer_auth(self.settings.issuer.expose_secret())
+    }
+}
+
+/// Without the API keys.
+impl fmt::Debug for Keybrake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.settings.fmt(f)
+    }
+}
+
+async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Failure> {
+    let (status, _, body) = exchange(request).await?;
+    serde_json::from_value(body).map_err(|_| {
+        let message = format!(
+            "the answer {status} is not the one of a Keybrake of this version; check KEYBRAKE_URL"
+        );
+        let told =
+            Told { code: "unreadable_answer".to_owned(), message, status: 502, ..Told::default() };
+        Failure::Retryable { after: None, told: Box::new(told) }
+    })
+}
+
+/// Sends a request and reads its answer whole: a success, or the failure that it is.
+async fn exchange(request: RequestBuilder) -> Result<(u16, HeaderMap, Value), Failure> {
+    let answer: Response = request.send().await.map_err(|error| no_answer(&error))?;
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let succeeded = answer.status().is_success();
+    let bytes = answer.bytes().await.map_err(|error| no_answer(&error))?;
+    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    if succeeded {
+        return Ok((status, headers, body));
+    }
+    Err(failure::classify(&Unsuccessful {
+        status,
+        retry_after: retry_after(&headers),
+        call_id: text(&headers, "x-keybrake-call-id").as_deref(),
+        body: &body,
+    }))
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+/// In whole seconds, as the proxy and Stripe say it.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = text(headers, RETRY_AFTER.as_str())?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// What the lack of an answer means. Reqwest's own text is left out: it has the URL in it.
+fn no_answer(error: &reqwest::Error) -> Failure {
+    let told = |code: &str, message: &str| {
+        Box::new(Told { code: code.to_owned(), message: message.to_owned(), ..Told::default() })
+    };
+    if error.is_builder() {
+        return Failure::invalid_input("path", "can't be made a URL and headers");
+    }
+    if error.is_connect() {
+        let message = "no connection to Keybrake; nothing was sent; retry, and check KEYBRAKE_URL";
+        return Failure::Retryable { after: None, told: told("keybrake_unreachable", message) };
+    }
+    let message = "Keybrake's answer was lost; the call may have been made; ask again with the same idempotency key, never with a new one";
+    Failure::Unknown { after: None, told: told("answer_lost", message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use axum::{Router, http::StatusCode, routing::any};
+
+    use super::*;
+
+    fn client(url: &str) -> Keybrake {
+        let variable = |name: &str| match name {
+            "KEYBRAKE_URL" => Some(url.to_owned()),
+            "KEYBRAKE_API_KEY" => Some("kb_api_secret".to_owned()),
+            _ => None,
+        };
+        Keybrake::new(Settings::load(&variable).unwrap()).unwrap()
+    }
+
+    fn call() -> VendorCall {
+        serde_json::from_value(json!({"vendor": "stripe", "method": "get", "path": "/v1/x"}))
+            .unwrap()
+    }
+
+    async fn ask(url: &str) -> Failure {
+        let token = Spender::Token("vault_key_secret".into());
+        let keyed = KeyedCall { call: &call(), idempotency_key: None };
+        client(url).call(&token, keyed).await.unwrap_err()
+    }
+
+    async fn serve(router: Router) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        url
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_where_nobody_listens() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let failure = ask(&format!("http://{free}")).await;
+        assert_eq!((failure.name(), failure.status()), ("Retryable", 503));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_lost_leaves_the_outcome_unknown() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            while let Ok((mut socket, _)) = listener.accept() {
+                std::io::Read::read(&mut socket, &mut [0; 1024]).ok();
+            }
+        });
+        let failure = ask(&url).await;
+        assert_eq!((failure.name(), failure.status()), ("OutcomeUnknown", 504));
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_not_followed_and_says_nothing_about_the_call() {
+        let moved = || async { (StatusCode::FOUND, [("location", "/elsewhere")]) };
+        let elsewhere = || async { "{}" };
+        let router =
+            Router::new().route("/stripe/v1/x", any(moved)).route("/elsewhere", any(elsewhere));
+        assert_eq!(ask(&serve(router).await).await.name(), "OutcomeUnknown");
+    }
+
+    #[tokio::test]
+    async fn the_answers_delay_is_passed_on() {
+        let busy = || async { (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")]) };
+        let failure = ask(&serve(Router::new().route("/stripe/v1/x", any(busy))).await).await;
+        assert_eq!(failure.after(), Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_client_does_not_show_its_api_keys() {
+        assert!(!format!("{:?}", client("http://127.0.0.1:1")).contains("secret"));
+    }
+}
