@@ -1,6 +1,6 @@
 //! A real Restate server on free ports of loopback, and Keybrake's services registered with it.
 
-use std::{path::PathBuf, process::{Command, Stdio}, time::Duration};
+use std::{path::PathBuf, process::Command, time::Duration};
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -54,6 +54,12 @@ impl Engine {
         engine
     }
 
+    /// Where its log is.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.data.path().join("restate.log")
+    }
+
     /// Kills the server as a crash would.
     pub fn kill(&mut self) {
         if let Some(process) = self.process.take() {
@@ -63,9 +69,11 @@ impl Engine {
 
     /// Starts it on its data, as after a crash.
     pub async fn resume(&mut self) {
-        let mut command = Command::new(server());
+        // What it logs at its start tells its identity key.
+        let mut command = Command::new("sh");
         command
-            .arg("--no-logo")
+            .args(["-c", "exec \"$0\" --no-logo >>\"$1\" 2>&1"])
+            .args([server(), self.log()])
             .env("RESTATE_BASE_DIR", self.data.path())
             .env("RESTATE_LISTEN_MODE", "tcp")
             .env("RESTATE_BIND_ADDRESS", format!("127.0.0.1:{}", self.node))
@@ -74,8 +82,6 @@ impl Engine {
             .env("RESTATE_DISABLE_TELEMETRY", "true")
             .env("RESTATE_DEFAULT_NUM_PARTITIONS", "1")
             .env("RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE", "64MiB")
-            // Away from its cloud it logs that it has none.
-            .stderr(Stdio::null())
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         self.process = Some(process::started(command, self.admin, "/health"));
         let ingress = self.ingress;
@@ -130,6 +136,12 @@ impl Engine {
         answer.body.pointer("/rows").and_then(Value::as_array).cloned().unwrap_or_default()
     }
 
+    /// The address of the admin API.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin)
+    }
+
     /// The ingress's address of this path.
     #[must_use]
     pub fn at(&self, path: &str) -> String {
@@ -138,7 +150,7 @@ impl Engine {
 
     fn admin(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = method.parse().expect("a method");
-        self.http.request(method, format!("http://127.0.0.1:{}{path}", self.admin))
+        self.http.request(method, format!("{}{path}", self.admin_url()))
     }
 }
 

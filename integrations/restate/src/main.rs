@@ -4,10 +4,9 @@ use std::{io::IsTerminal, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
-use keybrake_client::{Keybrake, Settings};
+use keybrake_client::{Customers, Keybrake, Settings};
 use keybrake_core::time::parse_span;
 use keybrake_restate::{
-    billing::Customers,
     server::{Served, endpoint},
     steps::Worker,
 };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keybrake_client::Customers;
 use restate_sdk::{
     endpoint::ServiceOptions,
     prelude::*,
@@ -9,7 +10,7 @@ use restate_sdk::{
 };
 
 use crate::{
-    billing::{Billing, Customers, FanOut},
+    billing::{Billing, FanOut},
     charge_one::ChargeOne,
     customer_billing::CustomerBilling,
     steps::Worker,

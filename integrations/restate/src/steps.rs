@@ -8,7 +8,7 @@
 use std::{pin::Pin, time::Duration};
 
 use keybrake_client::{
-    Failure, IdempotencyKey, IssueRequest, IssuedKey, Keybrake, Spender, VendorCall,
+    Customers, Failure, IdempotencyKey, IssueRequest, IssuedKey, Keybrake, Spender, VendorCall,
     call::{Done, KeyedCall},
     charge::{Charge, Charged},
     key::{KeyState, Revoked},
@@ -76,7 +76,7 @@ impl Worker {
     }
 
     /// 200 ms, then twice as long each time up to 10 s.
-    pub(crate) fn retries(&self) -> RunRetryPolicy {
+    fn retries(&self) -> RunRetryPolicy {
         RunRetryPolicy::new()
             .initial_delay(Duration::from_millis(200))
             .exponentiation_factor(2.0)
@@ -181,6 +181,15 @@ impl Steps<'_> {
             keybrake.call(&spender, keyed).await
         })
         .await
+    }
+
+    /// Who is on a plan, in the step `fetch-customers`.
+    pub async fn customers(
+        &self,
+        customers: Customers,
+        plan: String,
+    ) -> Result<Vec<Charge>, TerminalError> {
+        self.step("fetch-customers", move |_| async move { customers.of_plan(&plan).await }).await
     }
 
     async fn step<T, F>(

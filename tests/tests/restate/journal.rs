@@ -1,9 +1,6 @@
 //! What others can read: the engine's journal and state, errors, and requests that nobody signed.
 
-use keybrake_tests::{
-    API_KEY,
-    restate::{Engine, worker},
-};
+use keybrake_tests::API_KEY;
 use serde_json::{Value, json};
 
 use crate::{Bench, charges, report};
@@ -93,17 +90,6 @@ async fn bad_arguments_end_at_once_with_the_field_named() {
         );
     }
     assert_eq!(bench.rig.vendor_requests(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn only_the_engine_whose_key_was_given_is_served() {
-    let bench = Bench::start().await;
-    let another = "publickeyv1_w7YHemBctH5Ck2nQRQ47iBBqhNHy4FV7t2Usbye2A6f";
-    let strict = worker(&bench.rig.url, &[("KEYBRAKE_RESTATE_IDENTITY_KEYS", another)]);
-    let engine = Engine::start().await;
-    let asked = engine.try_register(&strict.url).await;
-    assert!(asked.status >= 400, "{:?}", asked.body);
-    assert!(asked.body.to_string().contains("401"), "{:?}", asked.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

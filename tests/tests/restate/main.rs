@@ -11,6 +11,7 @@ mod crashes;
 mod customers;
 mod fan_out;
 mod front;
+mod guide;
 mod handlers;
 mod journal;
 mod stopping;

@@ -1,12 +1,12 @@
 //! The virtual object `FanOut`: counts the charges of a one-way fan-out, and stops its key when the
 //! last one has ended.
 
+use keybrake_client::Summary;
 use keybrake_core::ids::KeyId;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Summary;
 use crate::{input, steps::Worker};
 
 /// The object's key is the run's label.

@@ -10,16 +10,12 @@
 
 #![expect(missing_docs, reason = "the SDK's macro writes clients without docs")]
 
-mod customers;
 mod fan_out;
-mod summary;
 
-pub use customers::Customers;
 pub use fan_out::{FanOut, Progress};
-pub use summary::Summary;
 
 use keybrake_client::{
-    Handle, IssueRequest, IssuedKey, Spender,
+    Customers, Handle, IssueRequest, IssuedKey, Spender, Summary,
     charge::{self, Charge},
     key::{Dollars, Revoked},
 };
@@ -118,7 +114,7 @@ impl Billing {
         let asked: PlanRun = input::read(input)?;
         let steps = self.worker.steps(&ctx, "Billing", ctx.invocation_id());
         let key = steps.issue(asked.issue_request()).await?;
-        let customers = match self.customers_of(&ctx, asked).await {
+        let customers = match self.customers_of(&steps, asked).await {
             Ok(customers) => customers,
             Err(error) => {
                 steps.revoke(key.key_id).await?;
@@ -161,7 +157,7 @@ impl Billing {
         key: &IssuedKey,
         asked: PlanRun,
     ) -> Result<Summary, TerminalError> {
-        let customers = self.customers_of(ctx, asked).await?;
+        let customers = self.customers_of(steps, asked).await?;
         let mut calls = Vec::with_capacity(customers.len());
         for charge in customers {
             let once = steps.item(&charge.customer)?;
@@ -185,12 +181,12 @@ impl Billing {
 
     async fn customers_of(
         &self,
-        ctx: &Context<'_>,
+        steps: &Steps<'_>,
         asked: PlanRun,
     ) -> Result<Vec<Charge>, TerminalError> {
         match asked.customers {
             Some(given) => Ok(given),
-            None => self.customers.of_plan(ctx, asked.plan, self.worker.retries()).await,
+            None => steps.customers(self.customers.clone(), asked.plan).await,
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use keybrake_client::failure::Report;
 use serde::{Deserialize, Serialize};
+
+use crate::failure::Report;
 
 /// Counts and sums. Small whatever the number of charges, since an engine keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +65,8 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
-    use keybrake_client::Failure;
-
     use super::*;
+    use crate::Failure;
 
     #[test]
     fn every_end_is_counted_once_and_by_its_code() {
