@@ -2,11 +2,18 @@
 
 CARGO ?= cargo
 
-.PHONY: demo example-restate test tools bench mutants check
+.PHONY: demo example-ray example-restate test tools bench mutants check
 
 ## See it work: 200 charges against a $50 cap, at a vendor that loses answers.
 demo:
 	$(CARGO) run --release --locked --package keybrake -- demo $(ARGS)
+
+## Ray with the proxy and its sandbox: three ways to charge twice, and how each charges once.
+example-ray:
+	tests/install.sh ray
+	$(CARGO) build --release --locked --package keybrake
+	KEYBRAKE_BIN="$(CURDIR)/target/release/keybrake" PYTHONPATH="$(CURDIR)/integrations/python/src" \
+		target/test-tools/ray/bin/python examples/ray/run_all.py
 
 ## Restate on this machine: a run bills 50 customers under a $20 cap. What the engine, the ledger and
 ## the vendor say of it.

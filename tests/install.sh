@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests of the real SDKs and of real processes need, as `make test` does first:
-# Debian's jq, script, strace, nginx and wrk, and under target/test-tools a Python environment, npm packages and
-# engines at the versions that tests/ and examples/ pin. Done before, it only looks. It fails loudly, never skips.
+# Debian's jq, script, strace, nginx and wrk, and under target/test-tools two Python environments, npm packages
+# and engines at the versions that tests/ and examples/ pin. Done before, it only looks. It fails loudly, never
+# skips. With the name of an engine it installs only what that engine's example needs.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -61,17 +62,30 @@ hash_of() {
   cat -- "$@" | sha256sum | cut -d' ' -f1
 }
 
+# Makes the Python environment $1 of the pins in $2, in which the modules $3 must load.
 install_python() {
-  local stamp="$tools/python.stamp" wanted
-  wanted="$(hash_of "$pins/requirements.txt" <(python3 -c 'import sys; print(sys.version, sys.base_prefix)'))"
-  [[ -x "$tools/python/bin/python" && "$(cat "$stamp" 2>/dev/null)" == "$wanted" ]] && return
-  say "installing the Python packages"
-  rm -rf "$tools/python" "$stamp"
-  python3 -m venv "$tools/python" || fail "python3 could not make a virtual environment"
-  "$tools/python/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --requirement "$pins/requirements.txt" >&2 || fail "pip could not install tests/sdk/requirements.txt"
-  "$tools/python/bin/python" -c 'import prometheus_client, resend, schemathesis, stripe, twilio.rest, localstripe.server' || fail "the Python packages do not load"
+  local name="$1" pinned="$2" modules="$3" stamp="$tools/$1.stamp" wanted
+  wanted="$(hash_of "$pinned" <(python3 -c 'import sys; print(sys.version, sys.base_prefix)'))"
+  [[ -x "$tools/$name/bin/python" && "$(cat "$stamp" 2>/dev/null)" == "$wanted" ]] && return
+  say "installing the Python packages of ${pinned#"$root/"}"
+  rm -rf "${tools:?}/$name" "$stamp"
+  python3 -m venv "$tools/$name" || fail "python3 could not make a virtual environment"
+  "$tools/$name/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --requirement "$pinned" >&2 || fail "pip could not install ${pinned#"$root/"}"
+  "$tools/$name/bin/python" -c "import $modules" || fail "the Python packages of ${pinned#"$root/"} do not load"
   printf '%s\n' "$wanted" >"$stamp"
+}
+
+install_sdks() {
+  install_python python "$pins/requirements.txt" \
+    'prometheus_client, resend, schemathesis, stripe, twilio.rest, localstripe.server'
+}
+
+install_ray() {
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "python3 is $(python3 --version), and the pinned packages beside Ray need 3.11"
+  install_python ray "$root/tests/python/requirements.txt" \
+    'httpx, mypy, pytest, ray.data, ray.serve, resend, setuptools, stripe, twilio.rest, wheel'
 }
 
 # Installs the npm packages that the lock file in the directory $2 pins, under target/test-tools/$1.
@@ -105,8 +119,19 @@ install_restate() {
 
 mkdir -p "$tools"
 require_python
-require_node
-install_packages
-install_python
-install_node
-install_restate
+case "${1-all}" in
+all)
+  require_node
+  install_packages
+  install_sdks
+  install_ray
+  install_node
+  install_restate
+  ;;
+ray) install_ray ;;
+restate)
+  require_node
+  install_restate
+  ;;
+*) fail "it installs all, or what ray or restate needs" ;;
+esac

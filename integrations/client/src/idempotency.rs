@@ -99,6 +99,8 @@ mod tests {
         assert_ne!(key(&[("a", "1,1:b,1:2")]), key(&[("a", "1"), ("b", "2")]));
         assert_ne!(key(&[("ab", "c")]), key(&[("a", "bc")]));
         assert_eq!(key(&[("a", "1")]).as_str().len(), HASH_DIGITS);
+        // The Python package's tests have the same one written down.
+        assert_eq!(key(&[("a", "1"), ("b", "2")]).as_str(), "e21b93e6836ea9c08b193ded1be75b80");
         assert!(IdempotencyKey::of_parameters(&BTreeMap::new()).is_err());
     }
 }
