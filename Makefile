@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo example-ray example-restate test tools bench mutants check
+.PHONY: demo example-ray example-inngest example-restate test tools bench mutants check
 
 ## See it work: 200 charges against a $50 cap, at a vendor that loses answers.
 demo:
@@ -14,6 +14,12 @@ example-ray:
 	$(CARGO) build --release --locked --package keybrake
 	KEYBRAKE_BIN="$(CURDIR)/target/release/keybrake" PYTHONPATH="$(CURDIR)/integrations/python/src" \
 		target/test-tools/ray/bin/python examples/ray/run_all.py
+
+## Inngest's protocol on this machine: a run bills 100 customers in parallel under a $40 cap. What the
+## engine, the ledger and the vendor say of it.
+example-inngest:
+	$(CARGO) build --locked --quiet --workspace --bins
+	target/debug/inngest example
 
 ## Restate on this machine: a run bills 50 customers under a $20 cap. What the engine, the ledger and
 ## the vendor say of it.
@@ -37,6 +43,7 @@ bench: tools
 	$(CARGO) bench --locked --package keybrake-core --bench pricing -- --quiet
 	$(CARGO) build --release --locked --package keybrake-restate --package keybrake-tests
 	target/release/restate bench
+	target/release/inngest bench
 
 ## Change core's money paths in many small ways: a test must notice each. Prints those that none did.
 mutants:

@@ -117,6 +117,10 @@ install_restate() {
   install_npm restate-typescript "$root/examples/restate-typescript"
 }
 
+install_inngest() {
+  install_npm inngest-typescript "$root/examples/inngest-typescript"
+}
+
 mkdir -p "$tools"
 require_python
 case "${1-all}" in
@@ -127,6 +131,7 @@ all)
   install_ray
   install_node
   install_restate
+  install_inngest
   ;;
 ray) install_ray ;;
 restate)

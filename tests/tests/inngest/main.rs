@@ -10,6 +10,7 @@
 mod bad_input;
 mod recorded;
 mod runs;
+mod typescript;
 
 use keybrake::sandbox::Settings;
 use keybrake_tests::{

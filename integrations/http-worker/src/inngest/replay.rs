@@ -52,7 +52,7 @@ pub(super) enum Came {
 /// Replays the body and does what is due.
 pub(super) async fn replay(function: &Function, asked: Asked) -> Came {
     let known = asked.memo.len();
-    let steps = Steps::new(asked.memo);
+    let steps = Steps::new(asked.memo, asked.step.as_deref());
     let run =
         Run { id: asked.run_id, attempt: asked.attempt, event: asked.event, step: steps.clone() };
     let ended = as_far_as_it_goes((function.body)(run));

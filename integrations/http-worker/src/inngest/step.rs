@@ -39,10 +39,16 @@ pub struct StepError {
 pub struct Steps(Arc<Mutex<Inner>>);
 
 struct Inner {
-    memo: HashMap<String, Value>,
+    memo: HashMap<Hash, Value>,
+    /// The one step that is wanted. Others that are not known are not even prepared then: a body of
+    /// a thousand steps is replayed for each of them.
+    wanted: Option<Hash>,
     counts: HashMap<String, u32>,
     found: Vec<Found>,
 }
+
+/// A step's identity.
+type Hash = [u8; 20];
 
 /// A step of which the server does not know yet.
 pub(super) struct Found {
@@ -61,8 +67,15 @@ pub(super) enum Kind {
 }
 
 impl Steps {
-    pub(super) fn new(memo: HashMap<String, Value>) -> Self {
-        Self(Arc::new(Mutex::new(Inner { memo, counts: HashMap::new(), found: Vec::new() })))
+    /// Steps of which the server knows this, one of which may be wanted by its hash.
+    pub(super) fn new(memo: HashMap<String, Value>, wanted: Option<&str>) -> Self {
+        let memo = memo.into_iter().filter_map(|(hash, memo)| Some((read_hash(&hash)?, memo)));
+        Self(Arc::new(Mutex::new(Inner {
+            memo: memo.collect(),
+            wanted: wanted.and_then(read_hash),
+            counts: HashMap::new(),
+            found: Vec::new(),
+        })))
     }
 
     /// Does something once. It is tried again as long as its failure says that this may help.
@@ -71,11 +84,13 @@ impl Steps {
         T: Serialize + DeserializeOwned + Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        let work = work();
-        let kind = Kind::Run(Box::pin(async move {
-            let done = work.await?;
-            serde_json::to_value(done).map_err(|error| Failure::invalid_input("step", error))
-        }));
+        let kind = || {
+            let work = work();
+            Kind::Run(Box::pin(async move {
+                let done = work.await?;
+                serde_json::to_value(done).map_err(|error| Failure::invalid_input("step", error))
+            }))
+        };
         self.known_or(id, kind, |memo| {
             serde_json::from_value(memo).map_err(|error| StepError {
                 name: "InvalidMemo".to_owned(),
@@ -90,8 +105,11 @@ impl Steps {
     /// Waits.
     #[must_use]
     pub fn sleep(&self, id: &str, time: Duration) -> Pending<()> {
-        let kind =
-            Kind::Ask { op: "Sleep", name: Some(format!("{}s", time.as_secs())), opts: json!({}) };
+        let kind = || Kind::Ask {
+            op: "Sleep",
+            name: Some(format!("{}s", time.as_secs())),
+            opts: json!({}),
+        };
         self.known_or(id, kind, |_| Ok(()))
     }
 
@@ -109,7 +127,7 @@ impl Steps {
         if let (Some(member), Some(opts)) = (matching, opts.as_object_mut()) {
             opts.insert("if".to_owned(), json!(format!("event.{member} == async.{member}")));
         }
-        let kind = Kind::Ask { op: "WaitForEvent", name: Some(event.to_owned()), opts };
+        let kind = || Kind::Ask { op: "WaitForEvent", name: Some(event.to_owned()), opts };
         self.known_or(id, kind, |memo| Ok(Some(memo).filter(|memo| !memo.is_null())))
     }
 
@@ -117,28 +135,35 @@ impl Steps {
     #[must_use]
     pub fn invoke(&self, id: &str, function_id: &str, data: &Value) -> Pending<Value> {
         let opts = json!({"payload": {"data": data}, "function_id": function_id});
-        self.known_or(id, Kind::Ask { op: "InvokeFunction", name: None, opts }, Ok)
+        let kind = || Kind::Ask { op: "InvokeFunction", name: None, opts };
+        self.known_or(id, kind, Ok)
     }
 
     fn known_or<T: Send + 'static>(
         &self,
         id: &str,
-        kind: Kind,
+        kind: impl FnOnce() -> Kind,
         read: impl FnOnce(Value) -> Result<T, StepError>,
     ) -> Pending<T> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = inner.counts.entry(id.to_owned()).or_default();
-        let index = *count;
-        *count += 1;
+        if inner.wanted.is_some() && !inner.found.is_empty() {
+            return Box::pin(pending());
+        }
+        let index = inner.count(id);
         let hash = hash(id, index);
-        match inner.memo.remove(&hash).map(Memo::from) {
+        let is_wanted = inner.wanted == Some(hash);
+        let memo = if is_wanted { None } else { inner.memo.remove(&hash) };
+        match memo.map(Memo::from) {
             Some(Memo::Done(data)) => {
                 let read = read(data);
                 Box::pin(async move { read })
             }
             Some(Memo::Failed(error)) => Box::pin(async move { Err(error) }),
             Some(Memo::Unfinished) | None => {
-                inner.found.push(Found { hash, id: id.to_owned(), index, kind });
+                if is_wanted || inner.wanted.is_none() {
+                    let (hash, id) = (hex::encode(hash), id.to_owned());
+                    inner.found.push(Found { hash, id, index, kind: kind() });
+                }
                 Box::pin(pending())
             }
         }
@@ -147,6 +172,18 @@ impl Steps {
     /// What was found, in the order of the body.
     pub(super) fn take_found(&self) -> Vec<Found> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).found)
+    }
+}
+
+impl Inner {
+    /// How often a step with this id came before.
+    fn count(&mut self, id: &str) -> u32 {
+        let Some(count) = self.counts.get_mut(id) else {
+            self.counts.insert(id.to_owned(), 1);
+            return 0;
+        };
+        *count += 1;
+        *count - 1
     }
 }
 
@@ -187,10 +224,19 @@ impl From<Value> for Memo {
     }
 }
 
-/// The identity of a step.
-pub(super) fn hash(id: &str, index: u32) -> String {
-    let named = if index == 0 { id.to_owned() } else { format!("{id}:{index}") };
-    hex::encode(Sha1::digest(named))
+/// The identity of a step that came so often before.
+fn hash(id: &str, index: u32) -> Hash {
+    match index {
+        0 => Sha1::digest(id),
+        _ => Sha1::digest(format!("{id}:{index}")),
+    }
+    .into()
+}
+
+fn read_hash(text: &str) -> Option<Hash> {
+    let mut hash = Hash::default();
+    hex::decode_to_slice(text, &mut hash).ok()?;
+    Some(hash)
 }
 
 #[cfg(test)]
@@ -199,7 +245,8 @@ mod tests {
 
     #[test]
     fn a_step_is_named_by_its_id_and_by_how_often_it_came() {
-        assert_eq!(hash("issue-vault-key", 0), "7bb66c97a25073c0d44a6d59a8eb7be9c9cea373");
-        assert_eq!(hash("dup", 1), "6a50dff215397ce7fb1527a10badb3efd5592256");
+        let known = |text| read_hash(text).unwrap();
+        assert_eq!(hash("issue-vault-key", 0), known("7bb66c97a25073c0d44a6d59a8eb7be9c9cea373"));
+        assert_eq!(hash("dup", 1), known("6a50dff215397ce7fb1527a10badb3efd5592256"));
     }
 }
