@@ -102,15 +102,17 @@ struct Charges {
 
 /// Many steps in parallel, which charge, or do nothing.
 async fn parallel(run: Run, charges: Option<Charges>) -> Result<Value, FunctionError> {
-    let customers = run.event.pointer("/data/customers").and_then(Value::as_array).cloned();
-    let steps = customers.unwrap_or_default().into_iter().enumerate().map(|(item, customer)| {
-        let (charges, run_id) = (charges.clone(), run.id.clone());
-        run.step.run(&format!("charge-{item}"), move || async move {
-            let Some(charges) = charges else { return Ok(Value::Null) };
-            let charge: Charge = keybrake_client::input::read(customer)?;
-            let spender: Spender = keybrake_client::input::read(charges.key)?;
-            let once = IdempotencyKey::of_item(&run_id, item)?;
-            Ok(json!(charges.keybrake.charge(&spender, &charge, &once).await?))
+    let customers = run.event.pointer("/data/customers").and_then(Value::as_array);
+    let steps = customers.into_iter().flatten().enumerate().map(|(item, customer)| {
+        run.step.run(&format!("charge-{item}"), || {
+            let (charges, run_id, customer) = (charges.clone(), run.id.clone(), customer.clone());
+            async move {
+                let Some(charges) = charges else { return Ok(Value::Null) };
+                let charge: Charge = keybrake_client::input::read(customer)?;
+                let spender: Spender = keybrake_client::input::read(charges.key)?;
+                let once = IdempotencyKey::of_item(&run_id, item)?;
+                Ok(json!(charges.keybrake.charge(&spender, &charge, &once).await?))
+            }
         })
     });
     let ended = join_all(steps).await;

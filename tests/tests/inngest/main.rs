@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod guide;
 mod recorded;
 mod runs;
 mod typescript;

@@ -82,11 +82,12 @@ async fn bill(
         "expires_in": asked.expires_in.as_deref().unwrap_or("2h"),
         "agent_run_label": label(&run.event, &run.id),
     });
-    let key = act(&run, "issue-vault-key", &activities, Activity::IssueVaultKey, request).await?;
+    let key =
+        act(&run, "issue-vault-key", &activities, Activity::IssueVaultKey, || request).await?;
     let billed = charge_all(&run, &activities, &customers, asked, &key).await;
     let key_id = json!({"key_id": member(&key, "key_id")});
     let revoked =
-        act(&run, "revoke-vault-key", &activities, Activity::RevokeVaultKey, key_id).await?;
+        act(&run, "revoke-vault-key", &activities, Activity::RevokeVaultKey, || key_id).await?;
     Ok(
         json!({"summary": billed?, "spent_usd": member(&revoked, "spent_usd"), "agent_run_label": member(&key, "agent_run_label")}),
     )
@@ -107,19 +108,20 @@ async fn charge_all(
         let charges: Vec<Charge> = run.step.run("fetch-customers", fetch).await?;
         charges.iter().map(|charge| json!(charge)).collect()
     };
-    let amounts: Vec<_> = customers.iter().map(amount_of).collect();
-    let charges = customers.into_iter().enumerate().map(|(index, customer)| {
+    let charges = customers.iter().enumerate().map(|(index, customer)| {
         let name = customer.get("id").or_else(|| customer.get("customer")).and_then(Value::as_str);
         let item = name.map_or_else(|| index.to_string(), str::to_owned);
-        let request = json!({
-            "customer": customer, "item_index": item,
-            "key_id": member(key, "key_id"), "expires_at": member(key, "expires_at"),
-        });
-        act(run, &format!("charge-{item}"), activities, Activity::ChargeOne, request)
+        act(run, &format!("charge-{item}"), activities, Activity::ChargeOne, || {
+            json!({
+                "customer": customer, "item_index": item,
+                "key_id": member(key, "key_id"), "expires_at": member(key, "expires_at"),
+            })
+        })
     });
+    let ended = join_all(charges).await;
     let mut summary = Summary::default();
-    for (ended, amount) in join_all(charges).await.into_iter().zip(amounts) {
-        summary.add(&ended.map(|_| amount).map_err(report_of));
+    for (ended, customer) in ended.into_iter().zip(&customers) {
+        summary.add(&ended.map(|_| amount_of(customer)).map_err(report_of));
     }
     Ok(summary)
 }
@@ -139,10 +141,12 @@ fn act(
     id: &str,
     activities: &Activities,
     activity: Activity,
-    request: Value,
+    request: impl FnOnce() -> Value,
 ) -> Pending<Value> {
-    let (activities, run_id) = (activities.clone(), run.id.clone());
-    run.step.run(id, move || async move { activities.run(activity, Some(&run_id), request).await })
+    run.step.run(id, || {
+        let (activities, run_id, request) = (activities.clone(), run.id.clone(), request());
+        async move { activities.run(activity, Some(&run_id), request).await }
+    })
 }
 
 fn report_of(error: StepError) -> Report {
@@ -182,7 +186,7 @@ async fn fan_out(run: Run, activities: Activities, child: String) -> Result<Valu
         "agent_run_label": label(&run.event, &run.id),
     });
     let parent =
-        act(&run, "issue-parent-key", &activities, Activity::IssueVaultKey, request).await?;
+        act(&run, "issue-parent-key", &activities, Activity::IssueVaultKey, || request).await?;
     let runs = asked.runs.into_iter().enumerate().map(|(index, mut data)| {
         if let Some(data) = data.as_object_mut() {
             data.insert("parent_key_id".to_owned(), member(&parent, "key_id"));
@@ -198,7 +202,7 @@ async fn fan_out(run: Run, activities: Activities, child: String) -> Result<Valu
         .collect();
     let key_id = json!({"key_id": member(&parent, "key_id")});
     let revoked =
-        act(&run, "revoke-parent-key", &activities, Activity::RevokeVaultKey, key_id).await?;
+        act(&run, "revoke-parent-key", &activities, Activity::RevokeVaultKey, || key_id).await?;
     Ok(json!({"runs": ended, "spent_usd": member(&revoked, "spent_usd")}))
 }
 
