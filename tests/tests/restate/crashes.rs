@@ -81,7 +81,7 @@ async fn killed_after(path: &'static str) {
     let rig = Rig::start(keybrake::sandbox::Settings::default()).await;
     let engine = Engine::start().await;
     let victim = Arc::new(AtomicU32::new(0));
-    let front = front::start(process::free_port(), &rig.url, path, &victim).await;
+    let front = front::killing(process::free_port(), &rig.url, path, &victim).await;
     let port = process::free_port();
     let mut worker = worker_on(port, &front, &[]);
     victim.store(worker.id(), Ordering::SeqCst);

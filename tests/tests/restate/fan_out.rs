@@ -1,7 +1,5 @@
 //! Many children on one key.
 
-use std::sync::Arc;
-
 use keybrake_tests::{process, restate::worker, rig::eventually};
 use serde_json::{Value, json};
 
@@ -92,7 +90,7 @@ async fn a_proxy_that_is_down_for_a_while_is_asked_again_and_nothing_happens_twi
     .await;
     assert_eq!(charged(&bench.rig), 0);
 
-    front::start(port, &bench.rig.url, "", &Arc::default()).await;
+    front::pass_on(port, &bench.rig.url).await;
 
     let ended = bench.engine.attach(&run).await;
     assert_eq!(ended.body["summary"]["charged"], 20, "{:?}", ended.body);

@@ -1,26 +1,51 @@
 //! Something that stands before the proxy, where a load balancer would.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use axum::{body::Body, extract::Request, response::Response};
 
 use crate::crashes::signal;
 
-/// Passes everything on to the proxy. Once the first answer to this path is there, it kills the
-/// victim, if there is one: the proxy has done it, and nobody else will ever know of that answer.
-pub(crate) async fn start(
+/// What is done when an answer to the watched path is there, before it is passed on.
+pub(crate) type Then = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Passes everything on to the proxy.
+pub(crate) async fn pass_on(port: u16, proxy_url: &str) -> String {
+    start(port, proxy_url, "", Arc::new(|| Box::pin(async {}))).await
+}
+
+/// The same, but once the first answer to this path is there, it kills the victim: the proxy has done
+/// it, and nobody else will ever know of that answer.
+pub(crate) async fn killing(
     port: u16,
     proxy_url: &str,
     path: &'static str,
     victim: &Arc<AtomicU32>,
 ) -> String {
+    let victim = Arc::clone(victim);
+    let kill = move || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let victim = victim.swap(0, Ordering::SeqCst);
+        if victim != 0 {
+            signal("-KILL", victim);
+        }
+        Box::pin(async {})
+    };
+    start(port, proxy_url, path, Arc::new(kill)).await
+}
+
+/// The same, with something else done before answers to this path are passed on.
+pub(crate) async fn start(port: u16, proxy_url: &str, path: &'static str, then: Then) -> String {
     let http = keybrake_tests::http();
-    let (proxy_url, victim) = (proxy_url.to_owned(), Arc::clone(victim));
+    let proxy_url = proxy_url.to_owned();
     let forward = move |request: Request| {
-        let (http, proxy_url, victim) = (http.clone(), proxy_url.clone(), Arc::clone(&victim));
+        let (http, proxy_url, then) = (http.clone(), proxy_url.clone(), Arc::clone(&then));
         async move {
             let (parts, body) = request.into_parts();
             let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -28,10 +53,8 @@ pub(crate) async fn start(
             let answer = asked.headers(parts.headers).body(body).send().await.unwrap();
             let (status, headers) = (answer.status(), answer.headers().clone());
             let answer = answer.bytes().await.unwrap();
-            let is_it = parts.uri.path() == path;
-            let victim = if is_it { victim.swap(0, Ordering::SeqCst) } else { 0 };
-            if victim != 0 {
-                signal("-KILL", victim);
+            if parts.uri.path() == path {
+                then().await;
             }
             let mut response = Response::new(Body::from(answer));
             *response.status_mut() = status;
