@@ -64,8 +64,8 @@ async fn a_run_that_is_cancelled_while_its_key_is_issued_leaves_no_live_key() {
             })
         })
     };
-    let held = front::start(process::free_port(), &bench.rig.url, "/vault/keys", hold).await;
-    let worker = worker(&held, &[]);
+    let slow = front::start(process::free_port(), &bench.rig.url, "/vault/keys", hold).await;
+    let worker = worker(&slow, &[]);
     bench.engine.register(&worker.url).await;
     let input = json!({"plan_id": "pro", "budget_usd": 100, "customers": []});
     let run = bench.engine.send("Billing/chargeCustomers", &input).await;
