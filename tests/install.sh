@@ -91,9 +91,33 @@ install_node() {
   printf '%s\n' "$wanted" >"$stamp"
 }
 
+# What the tests of Step Functions need: an interpreter of state machines, and validators.
+install_step_functions() {
+  local pins="$root/tests/step-functions" to="$tools/step-functions" stamp="$tools/step-functions.stamp" wanted
+  wanted="$(hash_of "$pins/requirements.txt" "$pins/package.json" "$pins/package-lock.json" \
+    <(python3 -c 'import sys; print(sys.version, sys.base_prefix)') <(node --version))"
+  [[ -x "$to/bin/python" && "$(cat "$stamp" 2>/dev/null)" == "$wanted" ]] && return
+  say "installing the tools of Step Functions"
+  rm -rf "$to" "$stamp"
+  python3 -m venv "$to" || fail "python3 could not make a virtual environment"
+  "$to/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --requirement "$pins/requirements.txt" >&2 || fail "pip could not install tests/step-functions/requirements.txt"
+  "$to/bin/python" -c 'import jsonata, moto.server, moto.stepfunctions, statelint' || fail "the interpreter does not load"
+  cp "$pins/package.json" "$pins/package-lock.json" "$to/"
+  npm ci --prefix "$to" --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
+    fail "npm could not install tests/step-functions/package-lock.json"
+  local tool
+  for tool in cfn-lint sam statelint; do
+    [[ -x "$to/bin/$tool" ]] || fail "there is no $tool in $to/bin"
+  done
+  node -e 'require(process.argv[1])' "$to/node_modules/asl-validator" || fail "asl-validator does not load"
+  printf '%s\n' "$wanted" >"$stamp"
+}
+
 mkdir -p "$tools"
 require_python
 require_node
 install_packages
 install_python
 install_node
+install_step_functions

@@ -28,7 +28,7 @@ pub fn binary() -> &'static Path {
         let is_release = profile.file_name().is_some_and(|name| name == "release");
         let mut build = Command::new(env!("CARGO"));
         // As a whole, so that what the tests were built with is not built again with fewer features.
-        build.args(["build", "--quiet", "--workspace", "--bin", "keybrake"]);
+        build.args(["build", "--quiet", "--workspace", "--bins"]);
         if is_release {
             build.arg("--release");
         }
@@ -43,6 +43,12 @@ pub fn binary() -> &'static Path {
         assert!(build.status().expect("cargo runs").success(), "keybrake does not build");
         profile.join("keybrake")
     })
+}
+
+/// Another built program of this workspace, by its name.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    binary().with_file_name(name)
 }
 
 /// A port that nobody listens on.
