@@ -17,7 +17,7 @@ use crate::{
 /// The account that the interpreter plays.
 const ACCOUNT: &str = "123456789012";
 /// How long an execution may take.
-const ENDS_WITHIN: Duration = Duration::from_mins(3);
+const ENDS_WITHIN: Duration = Duration::from_mins(2);
 
 /// The interpreter. Its Lambda tasks go to an emulator.
 #[derive(Debug)]

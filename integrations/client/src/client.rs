@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use hyper_rustls::ConfigBuilderExt;
 use keybrake_core::ids::KeyId;
 use reqwest::{
-    Client, Method, RequestBuilder, Response,
+    Client, ClientBuilder, Method, RequestBuilder, Response,
     header::{HeaderMap, RETRY_AFTER},
     redirect::Policy,
 };
@@ -44,23 +44,13 @@ pub struct NoClient(String);
 impl Keybrake {
     /// A client of the proxy that the settings name. Asks nothing yet.
     pub fn new(settings: Settings) -> Result<Self, NoClient> {
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| NoClient(error.to_string()))?;
         // Without https there is no need to read the system's certificates.
         let secure =
             [&settings.url, &settings.admin_url].iter().any(|url| url.starts_with("https:"));
-        let tls = if secure {
-            tls.with_native_roots().map_err(|error| NoClient(error.to_string()))?
-        } else {
-            tls.with_root_certificates(rustls::RootCertStore::empty())
-        };
-        let http = Client::builder()
-            .tls_backend_preconfigured(tls.with_no_client_auth())
+        let http = http_client(secure)?
             .connect_timeout(CONNECT_WITHIN)
             .timeout(settings.timeout)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .redirect(Policy::none())
             .build()
             .map_err(|error| NoClient(error.to_string()))?;
         Ok(Self { http, settings: Arc::new(settings) })
@@ -198,6 +188,22 @@ impl fmt::Debug for Keybrake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.settings.fmt(f)
     }
+}
+
+/// A client to be built that follows no redirect; without `secure` it knows no certificates, for
+/// plain HTTP alone.
+pub fn http_client(secure: bool) -> Result<ClientBuilder, NoClient> {
+    let no_client = |error: &dyn fmt::Display| NoClient(error.to_string());
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| no_client(&error))?;
+    let tls = if secure {
+        tls.with_native_roots().map_err(|error| no_client(&error))?
+    } else {
+        tls.with_root_certificates(rustls::RootCertStore::empty())
+    };
+    let tls = tls.with_no_client_auth();
+    Ok(Client::builder().tls_backend_preconfigured(tls).redirect(Policy::none()))
 }
 
 async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Failure> {

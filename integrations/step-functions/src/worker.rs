@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use keybrake_client::{Failure, Keybrake, Reason, Settings, Told};
+use keybrake_client::{Failure, Keybrake, Reason, Settings, Told, client::http_client};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -88,9 +88,9 @@ impl Worker {
         let port = (self.variable)("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT");
         let port = port.as_deref().unwrap_or("2773");
         let session = (self.variable)("AWS_SESSION_TOKEN").unwrap_or_default();
-        let http = reqwest::Client::builder().no_proxy().timeout(EXTENSION_WITHIN).build();
+        let http = http_client(false).map_err(|error| not_configured(&error))?;
+        let http = http.no_proxy().timeout(EXTENSION_WITHIN).build().map_err(|_| no_secret(id))?;
         let asked = http
-            .map_err(|_| no_secret(id))?
             .get(format!("http://localhost:{port}/secretsmanager/get"))
             .query(&[("secretId", id)])
             .header("X-Aws-Parameters-Secrets-Token", session);

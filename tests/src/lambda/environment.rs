@@ -70,7 +70,7 @@ impl Environment {
         let mut command = Command::new(program);
         command
             .env_clear()
-            .env("AWS_LAMBDA_RUNTIME_API", format!("{}/{id}", shared.address))
+            .env("AWS_LAMBDA_RUNTIME_API", format!("http://{}/{id}", shared.address))
             .env("AWS_LAMBDA_FUNCTION_NAME", function)
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")

@@ -80,7 +80,7 @@ fn of_the_page() -> Value {
                 "ResultPath": "$.vault", "Next": "FetchCustomers"
             },
             "FetchCustomers": {
-                "Type": "Task", "Resource": arn("fetch-list"),
+                "Type": "Task", "Resource": arn("fetch-customers"),
                 "Parameters": {"plan_id.$": "$.plan_id"},
                 "ResultPath": "$.customers", "Next": "ChargeCustomers"
             },
@@ -109,9 +109,7 @@ fn of_the_page() -> Value {
 async fn the_pages_machine_runs_unchanged_where_the_function_returns_tokens_by_default() {
     use keybrake_tests::{API_KEY, lambda::Code, process};
     let cloud = Cloud::start().await;
-    let list = vec![cloud.customer(100); 6];
-    let fetch = Code::Local(std::sync::Arc::new(move |_: &Value| json!(list)));
-    cloud.lambda.add("fetch-list", fetch, &[]);
+    cloud.has_customers(6);
     let variables = [
         ("KEYBRAKE_URL", cloud.keybrake.proxy.url.as_str()),
         ("KEYBRAKE_API_KEY", API_KEY),
