@@ -2,11 +2,16 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test tools bench mutants check
+.PHONY: demo test tools bench mutants check example-step-functions
 
 ## See it work: 200 charges against a $50 cap, at a vendor that loses answers.
 demo:
 	$(CARGO) run --release --locked --package keybrake -- demo $(ARGS)
+
+## Step Functions on this machine: deploy the example, run it, and see what each side says.
+example-step-functions: tools
+	$(CARGO) build --locked --quiet --workspace --bins
+	target/debug/step-functions example
 
 ## Install what the tests need under target/, and run them all.
 test: tools
@@ -21,6 +26,9 @@ bench: tools
 	$(CARGO) build --release --locked --package keybrake
 	tests/bench/run.sh target/release/keybrake
 	$(CARGO) bench --locked --package keybrake-core --bench pricing -- --quiet
+	$(CARGO) build --locked --profile function --package keybrake-lambda --bins
+	$(CARGO) build --locked --workspace --bins
+	target/debug/step-functions bench
 
 ## Change core's money paths in many small ways: a test must notice each. Prints those that none did.
 mutants:

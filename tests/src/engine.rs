@@ -39,11 +39,7 @@ pub struct Execution {
     pub failure: Value,
 }
 
-#[expect(
-    clippy::expect_used,
-    clippy::missing_panics_doc,
-    reason = "a test that can't go on fails"
-)]
+#[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test that can't go on fails")]
 impl Engine {
     /// Starts it, with its tasks going to this emulator.
     #[must_use]

@@ -24,7 +24,10 @@ pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = std::env::current_exe().expect("a test has a path");
-        let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+        // target/<profile>/deps/<test>, or target/<profile>/<program>.
+        let mut folders = test.ancestors().skip(1);
+        let profile =
+            folders.find(|folder| folder.join("deps").is_dir()).expect("a profile's folder");
         let is_release = profile.file_name().is_some_and(|name| name == "release");
         let mut build = Command::new(env!("CARGO"));
         // As a whole, so that what the tests were built with is not built again with fewer features.

@@ -33,7 +33,11 @@ pub struct Cloud {
     pub customer: String,
 }
 
-#[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "what can't start fails its test")]
+#[expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "what can't start fails its test"
+)]
 impl Cloud {
     /// Starts it with the built binaries of this profile.
     pub async fn start() -> Self {
@@ -100,7 +104,12 @@ impl Cloud {
     }
 
     /// Runs a machine to its end, and says what its history holds as one text.
-    pub async fn run(&self, engine: &Engine, machine: &Value, input: &Value) -> (Execution, String) {
+    pub async fn run(
+        &self,
+        engine: &Engine,
+        machine: &Value,
+        input: &Value,
+    ) -> (Execution, String) {
         let ended = engine.run("billing", machine, input).await;
         let history = json!(engine.history(&ended.arn).await).to_string();
         (ended, history)

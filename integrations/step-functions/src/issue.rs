@@ -8,6 +8,7 @@ use std::env;
 
 use keybrake_client::{Failure, IdempotencyKey, IssueRequest, IssuedKey, Keybrake, input};
 use keybrake_core::ids::KeyId;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -58,19 +59,8 @@ fn tokens_by_default() -> bool {
 
 /// A state's name has spaces and any letters; an idempotency key has neither.
 fn escaped(state: &str) -> String {
-    let keep = |character: char| character.is_ascii_graphic() && character != '%';
-    let mut text = String::new();
-    for character in state.chars() {
-        if keep(character) {
-            text.push(character);
-        } else {
-            let mut bytes = [0; 4];
-            for byte in character.encode_utf8(&mut bytes).bytes() {
-                text.push_str(&format!("%{byte:02X}"));
-            }
-        }
-    }
-    text
+    const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+    utf8_percent_encode(state, ESCAPED).to_string()
 }
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ pub async fn charge_from_queue(
 ) -> Result<SqsBatchResponse, Failure> {
     let SqsEvent { records, .. } = input::read(input)?;
     let is_fifo = |message: &SqsMessage| {
-        message.event_source_arn.as_deref().is_some_and(|arn| arn.ends_with(".fifo"))
+        let queue = message.event_source_arn.as_deref().unwrap_or_default();
+        queue.rsplit_once('.').is_some_and(|(_, kind)| kind == "fifo")
     };
     let again = if records.iter().any(is_fifo) {
         in_order(&keybrake, records).await
@@ -80,8 +81,8 @@ async fn returns(keybrake: &Keybrake, message: &SqsMessage) -> Option<String> {
 
 async fn charge(keybrake: &Keybrake, message: &SqsMessage) -> Result<(), Failure> {
     let text = message.body.as_deref().unwrap_or_default();
-    let body: Value = serde_json::from_str(text)
-        .map_err(|_| Failure::invalid_input("body", "is not JSON"))?;
+    let body: Value =
+        serde_json::from_str(text).map_err(|_| Failure::invalid_input("body", "is not JSON"))?;
     let asked: Message = input::read(body)?;
     let once = IdempotencyKey::new(message.message_id.as_deref().unwrap_or_default())?;
     keybrake.charge(&asked.spender, &asked.customer.into(), &once).await?;

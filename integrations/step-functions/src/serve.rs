@@ -22,12 +22,7 @@ impl From<Named> for Diagnostic {
         let call = told.call_id.as_ref().map(|call_id| format!(" (audit row {call_id})"));
         Self {
             error_type: failure.name().to_owned(),
-            error_message: format!(
-                "{}: {}{}",
-                told.code,
-                told.message,
-                call.unwrap_or_default()
-            ),
+            error_message: format!("{}: {}{}", told.code, told.message, call.unwrap_or_default()),
         }
     }
 }

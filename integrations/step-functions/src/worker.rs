@@ -64,12 +64,14 @@ impl Worker {
         for (name, id) in &named {
             secrets.insert(*name, self.secret(id).await?);
         }
-        let variable =
-            |name: &str| secrets.get(name).cloned().or_else(|| (self.variable)(name));
+        let variable = |name: &str| secrets.get(name).cloned().or_else(|| (self.variable)(name));
         let settings = Settings::load(&variable).map_err(|error| not_configured(&error))?;
         let keybrake = Keybrake::new(settings).map_err(|error| not_configured(&error))?;
-        let made =
-            Open { keybrake: keybrake.clone(), since: Instant::now(), has_secrets: !named.is_empty() };
+        let made = Open {
+            keybrake: keybrake.clone(),
+            since: Instant::now(),
+            has_secrets: !named.is_empty(),
+        };
         *open = Some(made);
         Ok(keybrake)
     }

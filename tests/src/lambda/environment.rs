@@ -98,7 +98,8 @@ impl Environment {
                 if let Some(mut errors) = errors {
                     let mut piece = vec![0; 4096];
                     while let Ok(length @ 1..) = errors.read(&mut piece).await {
-                        let piece = String::from_utf8_lossy(piece.get(..length).unwrap_or_default());
+                        let piece =
+                            String::from_utf8_lossy(piece.get(..length).unwrap_or_default());
                         shared.function(&self.function, |known| known.history.log.push_str(&piece));
                         text.push_str(&piece);
                     }

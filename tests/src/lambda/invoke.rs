@@ -164,11 +164,16 @@ fn ending(
         let body = Bytes::from(json!({"errorType": kind, "errorMessage": message}).to_string());
         Ended { body, failed: true, reusable: false }
     };
-    let exited = || format!("RequestId: {request_id} Error: Runtime exited with error: signal: killed");
+    let exited =
+        || format!("RequestId: {request_id} Error: Runtime exited with error: signal: killed");
     let timed_out = || format!("RequestId: {request_id} Error: Task timed out");
     match (ended, fate) {
-        (Ok(Some(Outcome::Response(body))), Fate::Given) => Ended { body, failed: false, reusable: true },
-        (Ok(Some(Outcome::Error(body))), Fate::Given) => Ended { body, failed: true, reusable: true },
+        (Ok(Some(Outcome::Response(body))), Fate::Given) => {
+            Ended { body, failed: false, reusable: true }
+        }
+        (Ok(Some(Outcome::Error(body))), Fate::Given) => {
+            Ended { body, failed: true, reusable: true }
+        }
         (Ok(Some(Outcome::Exited) | None), _) | (Ok(_), Fate::Killed) => {
             error("Runtime.ExitError", exited())
         }

@@ -1,6 +1,8 @@
 //! The management API, as far as a deployment uses it: create, show, configure, replace the code.
 
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::PathBuf, process::Command, sync::Arc};
+use std::{
+    collections::BTreeMap, os::unix::fs::PermissionsExt, path::PathBuf, process::Command, sync::Arc,
+};
 
 use axum::{
     Json,
@@ -17,7 +19,10 @@ use super::{
 };
 
 /// `POST /2015-03-31/functions`
-pub(super) async fn create(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> Response {
+pub(super) async fn create(
+    State(shared): State<Arc<Shared>>,
+    Json(asked): Json<Value>,
+) -> Response {
     let name = text(&asked, "/FunctionName");
     if unpoisoned(&shared.functions).contains_key(&name) {
         return refused("create", StatusCode::CONFLICT, "ResourceConflictException", "exists");
@@ -34,16 +39,15 @@ pub(super) async fn create(State(shared): State<Arc<Shared>>, Json(asked): Json<
 
 /// `GET /2015-03-31/functions/{name}` and its configuration.
 pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
-    match shown(&shared, &name) {
-        Value::Null => refused("show", StatusCode::NOT_FOUND, "ResourceNotFoundException", "none"),
-        configuration => {
-            let mut answer = configuration.clone();
-            if let Some(answer) = answer.as_object_mut() {
-                answer.insert("Configuration".to_owned(), configuration);
-            }
-            Json(answer).into_response()
-        }
+    let configuration = shown(&shared, &name);
+    if configuration.is_null() {
+        return refused("show", StatusCode::NOT_FOUND, "ResourceNotFoundException", "none");
     }
+    let mut answer = configuration.clone();
+    if let Some(answer) = answer.as_object_mut() {
+        answer.insert("Configuration".to_owned(), configuration);
+    }
+    Json(answer).into_response()
 }
 
 /// `PUT /2015-03-31/functions/{name}/configuration`

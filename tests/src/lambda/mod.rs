@@ -19,7 +19,7 @@ use std::{
 use axum::{
     Router,
     body::Bytes,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{any, get, post, put},
@@ -118,7 +118,10 @@ impl Lambda {
         let router = Router::new()
             .route("/2015-03-31/functions", post(manage::create))
             .route("/2015-03-31/functions/{name}", get(manage::show))
-            .route("/2015-03-31/functions/{name}/configuration", get(manage::show).put(manage::configure))
+            .route(
+                "/2015-03-31/functions/{name}/configuration",
+                get(manage::show).put(manage::configure),
+            )
             .route("/2015-03-31/functions/{name}/code", put(manage::replace))
             .route("/2015-03-31/functions/{name}/invocations", post(invoke::invoke))
             .route("/{environment}/2018-06-01/runtime/invocation/next", get(environment::next))
@@ -128,6 +131,8 @@ impl Lambda {
             )
             .route("/{environment}/2018-06-01/runtime/init/error", any(|| async { "{}" }))
             .fallback(forward)
+            // A function's code may have 50 MB.
+            .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
         Self { url: format!("http://{address}"), shared }
@@ -178,11 +183,15 @@ impl Lambda {
     /// # Panics
     /// Where the emulator does not answer.
     #[expect(clippy::expect_used, reason = "a test that can't go on fails")]
-    pub async fn invoke(&self, name: &str, input: impl Into<reqwest::Body>) -> Result<Value, Value> {
+    pub async fn invoke(
+        &self,
+        name: &str,
+        input: impl Into<reqwest::Body>,
+    ) -> Result<Value, Value> {
         let url = format!("{}/2015-03-31/functions/{name}/invocations", self.url);
         let answer = self.shared.http.post(url).body(input).send().await.expect("an answer");
-        let failed = answer.headers().contains_key("x-amz-function-error")
-            || !answer.status().is_success();
+        let failed =
+            answer.headers().contains_key("x-amz-function-error") || !answer.status().is_success();
         let body = answer.json().await.expect("JSON");
         if failed { Err(body) } else { Ok(body) }
     }
@@ -200,7 +209,7 @@ impl Function {
             code,
             variables,
             limit: 1_000,
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             idle: Vec::new(),
             running: 0,
             faults: Faults::default(),

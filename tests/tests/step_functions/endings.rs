@@ -1,11 +1,6 @@
 //! How a run ends: on its failure path, aborted from outside, and begun again with an expired key.
 
-use keybrake_tests::{
-    engine::example,
-    lambda::Code,
-    rig::eventually,
-    step_functions::Cloud,
-};
+use keybrake_tests::{engine::example, lambda::Code, rig::eventually, step_functions::Cloud};
 use serde_json::{Value, json};
 
 /// EventBridge's word about an execution.
@@ -29,7 +24,10 @@ async fn a_run_that_fails_revokes_its_key() {
         let engine = cloud.engine();
         let input = json!({"plan_id": "plan_1", "budget_usd": 5});
         let (ended, _) = cloud.run(&engine, &machine, &input).await;
-        assert_eq!((ended.status.as_str(), &ended.failure["error"]), ("FAILED", &json!("PlanNotFound")));
+        assert_eq!(
+            (ended.status.as_str(), &ended.failure["error"]),
+            ("FAILED", &json!("PlanNotFound"))
+        );
         assert_eq!(cloud.keys(&ended.arn).await[0]["state"], "revoked");
     }
 }
@@ -45,12 +43,14 @@ async fn an_aborted_executions_keys_are_revoked_and_it_issues_no_more() {
     let machine = engine.create("billing", &machine).await;
     let input = json!({"plan_id": "plan_1", "budget_usd": 5});
     let execution = engine.begin(&machine, "run-1", &input).await;
-    let key = eventually("the key is issued", || async { cloud.keys(&execution).await.pop() }).await;
+    let key =
+        eventually("the key is issued", || async { cloud.keys(&execution).await.pop() }).await;
     engine.ask("StopExecution", &json!({"executionArn": execution})).await;
     assert_eq!(engine.end(&execution).await.status, "ABORTED");
     assert_eq!(cloud.keys(&execution).await[0]["state"], "live", "nothing of the machine ran on");
 
-    let stopped = cloud.lambda.invoke("revoke-ended-run", event(&execution, "ABORTED")).await.unwrap();
+    let stopped =
+        cloud.lambda.invoke("revoke-ended-run", event(&execution, "ABORTED")).await.unwrap();
 
     assert_eq!((&stopped["spent_usd"], &stopped["in_flight"]), (&json!("0.00"), &json!(0)));
     assert_eq!(cloud.keys(&execution).await[0]["state"], "revoked");
@@ -106,7 +106,8 @@ async fn expired_key(cloud: &Cloud, run: &str) -> Value {
 /// execution, with the output that the first state had.
 fn redriven(machine: &str, run: &str) -> Value {
     let text = example(machine).to_string();
-    let text = text.replace(r#""execution_id.$":"$$.Execution.Id""#, &format!(r#""execution_id":"{run}""#));
+    let text = text
+        .replace(r#""execution_id.$":"$$.Execution.Id""#, &format!(r#""execution_id":"{run}""#));
     let mut machine: Value = serde_json::from_str(&text).unwrap();
     machine["StartAt"] = json!("FetchCustomers");
     machine

@@ -32,7 +32,8 @@ async fn a_function_that_is_killed_after_the_vendors_answer_charges_once() {
     cloud.has_customers(3);
     cloud.lambda.fail("charge-one", Faults { killed: 2, ..Faults::default() });
 
-    let (ended, history) = cloud.run(&cloud.engine(), &impatient(example("billing")), &input()).await;
+    let (ended, history) =
+        cloud.run(&cloud.engine(), &impatient(example("billing")), &input()).await;
 
     assert_eq!(ended.status, "SUCCEEDED", "{:?}", ended.failure);
     assert!(history.contains("Runtime.ExitError"));
@@ -48,7 +49,8 @@ async fn an_issue_that_times_out_after_the_key_was_made_leaves_one_key() {
     cloud.has_customers(1);
     cloud.lambda.fail("issue-vault-key", Faults { timed_out: 1, killed: 1, throttled: 0 });
 
-    let (ended, history) = cloud.run(&cloud.engine(), &impatient(example("billing")), &input()).await;
+    let (ended, history) =
+        cloud.run(&cloud.engine(), &impatient(example("billing")), &input()).await;
 
     assert_eq!(ended.status, "SUCCEEDED", "{:?}", ended.failure);
     assert!(history.contains("Sandbox.Timedout"));
@@ -63,7 +65,8 @@ async fn throttled_functions_are_tried_again_later_and_end_well() {
     cloud.lambda.limit("charge-one", 4);
     cloud.lambda.fail("charge-one", Faults { throttled: 3, ..Faults::default() });
 
-    let (ended, history) = cloud.run(&cloud.engine(), &impatient(example("billing")), &input()).await;
+    let (ended, history) =
+        cloud.run(&cloud.engine(), &impatient(example("billing")), &input()).await;
 
     assert_eq!(ended.status, "SUCCEEDED", "{:?}", ended.failure);
     assert!(history.contains("Lambda.TooManyRequestsException"));

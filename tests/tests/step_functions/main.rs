@@ -1,7 +1,11 @@
 //! Step Functions: the real Lambda binaries in real execution environments, under a real
 //! interpreter of state machines, before the real proxy. What counts is what the vendor executed.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what is not there fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what is not there fails the test"
+)]
 
 mod deployment;
 mod endings;

@@ -106,9 +106,17 @@ async fn without_a_proxy_nothing_is_sent_and_a_retry_may_help() {
     let cloud = Cloud::start().await;
     let nowhere = format!("http://127.0.0.1:{}", process::free_port());
     for (variables, name, told) in [
-        (vec![("KEYBRAKE_URL", nowhere.as_str()), ("KEYBRAKE_API_KEY", API_KEY)], "Retryable", "nothing was sent"),
+        (
+            vec![("KEYBRAKE_URL", nowhere.as_str()), ("KEYBRAKE_API_KEY", API_KEY)],
+            "Retryable",
+            "nothing was sent",
+        ),
         (vec![("KEYBRAKE_URL", nowhere.as_str())], "CallRefused", "KEYBRAKE_API_KEY is not set"),
-        (vec![("KEYBRAKE_URL", "ftp://x"), ("KEYBRAKE_API_KEY", API_KEY)], "CallRefused", "KEYBRAKE_URL"),
+        (
+            vec![("KEYBRAKE_URL", "ftp://x"), ("KEYBRAKE_API_KEY", API_KEY)],
+            "CallRefused",
+            "KEYBRAKE_URL",
+        ),
     ] {
         let code = Code::Program(process::program("charge-one"));
         cloud.lambda.add("charge-one", code, &variables);

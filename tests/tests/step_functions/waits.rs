@@ -6,7 +6,11 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_wait_a_new_key_goes_on_with_the_first_ones_budget() {
     let cloud = Cloud::start().await;
-    cloud.lambda.add("ask-for-approval", Code::Local(std::sync::Arc::new(|_: &Value| json!({}))), &[]);
+    cloud.lambda.add(
+        "ask-for-approval",
+        Code::Local(std::sync::Arc::new(|_: &Value| json!({}))),
+        &[],
+    );
     let engine = cloud.engine();
     let machine = engine.create("approval", &example("billing-after-approval")).await;
     let input = json!({
@@ -25,7 +29,10 @@ async fn after_a_wait_a_new_key_goes_on_with_the_first_ones_budget() {
     let ended = engine.end(&execution).await;
 
     // $2 of $5 are spent, so that $4 more do not fit: the wait has not opened the cap again.
-    assert_eq!((ended.status.as_str(), &ended.failure["error"]), ("FAILED", &json!("CapExhausted")));
+    assert_eq!(
+        (ended.status.as_str(), &ended.failure["error"]),
+        ("FAILED", &json!("CapExhausted"))
+    );
     assert_eq!(cloud.lambda.history("charge-one").inputs.len(), 2);
     assert_eq!(cloud.charged().await, 1);
     let keys = cloud.keys(&execution).await;
