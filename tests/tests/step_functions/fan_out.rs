@@ -125,3 +125,28 @@ async fn the_pages_machine_runs_unchanged_where_the_function_returns_tokens_by_d
     assert_eq!(cloud.charged().await, 4);
     assert_eq!(cloud.lambda.history("charge-one").inputs.len(), 6);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_distributed_map_charges_each_customer_of_a_file_once_under_this_executions_id() {
+    let cloud = Cloud::start().await;
+    let engine = cloud.engine();
+    let customers = vec![cloud.customer(100); 40];
+    for (path, body) in
+        [("customers", String::new()), ("customers/plan_1.json", json!(customers).to_string())]
+    {
+        let put = cloud.keybrake.http.put(format!("{}/{path}", engine.url()));
+        let credential = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=test";
+        let put = put.header("authorization", credential).body(body).send().await.unwrap();
+        assert!(put.status().is_success(), "{path}: {}", put.status());
+    }
+    let input = json!({"customers_key": "plan_1.json", "budget_usd": 50});
+    let (ended, history) = cloud.run(&engine, &example("billing-distributed"), &input).await;
+
+    assert_eq!(ended.status, "SUCCEEDED", "{:?}", ended.failure);
+    assert_eq!((cloud.charged().await, cloud.spent(&ended.arn).await.as_str()), (40, "40.00"));
+    let rows = cloud.keybrake.calls("verdict=allowed").await;
+    assert!(
+        rows.iter().all(|row| row["idempotency_key"].as_str().unwrap().starts_with(&ended.arn))
+    );
+    assert!(!history.contains("vault_key_"));
+}

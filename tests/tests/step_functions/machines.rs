@@ -74,6 +74,16 @@ fn in_every_task_a_cap_hit_meets_the_retrier_that_never_retries_first() {
 }
 
 #[test]
+fn the_guides_retriers_are_those_of_the_machines() {
+    let guide = fs::read_to_string(root().join("docs/step-functions.md")).unwrap();
+    let (_, block) = guide.split_once("```json\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let told: Value = serde_json::from_str(&format!("{{{block}}}")).unwrap();
+    assert_eq!(wrong(&told), None);
+    assert_eq!(told["Retry"], example("billing")["States"]["IssueVaultKey"]["Retry"]);
+}
+
+#[test]
 fn another_order_of_the_retriers_is_noticed() {
     let task = example("billing")["States"]["IssueVaultKey"].clone();
     for change in [
