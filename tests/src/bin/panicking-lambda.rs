@@ -7,8 +7,8 @@ use serde_json::Value;
 async fn panics(_: Keybrake, input: Value) -> Result<Value, Failure> {
     tokio::task::yield_now().await;
     let given = input.get("vault_key").and_then(Value::as_u64);
-    #[expect(clippy::expect_used, reason = "it shall panic")]
-    let number = given.expect(&input.to_string());
+    #[expect(clippy::panic, reason = "it shall panic")]
+    let number = given.unwrap_or_else(|| panic!("{input}"));
     Ok(number.into())
 }
 

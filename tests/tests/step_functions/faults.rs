@@ -15,7 +15,7 @@ fn impatient(mut machine: Value) -> Value {
                 members.values_mut().for_each(shorten);
             }
             Value::Array(items) => items.iter_mut().for_each(shorten),
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
     shorten(&mut machine);
