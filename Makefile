@@ -2,11 +2,18 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test tools bench mutants check example-step-functions
+.PHONY: demo example-restate example-step-functions test tools bench mutants check
 
 ## See it work: 200 charges against a $50 cap, at a vendor that loses answers.
 demo:
 	$(CARGO) run --release --locked --package keybrake -- demo $(ARGS)
+
+## Restate on this machine: a run bills 50 customers under a $20 cap. What the engine, the ledger and
+## the vendor say of it.
+example-restate:
+	tests/install.sh restate
+	$(CARGO) build --locked --quiet --workspace --bins
+	target/debug/restate example
 
 ## Step Functions on this machine: deploy the example, run it, and see what each side says.
 example-step-functions: tools
@@ -26,6 +33,8 @@ bench: tools
 	$(CARGO) build --release --locked --package keybrake
 	tests/bench/run.sh target/release/keybrake
 	$(CARGO) bench --locked --package keybrake-core --bench pricing -- --quiet
+	$(CARGO) build --release --locked --package keybrake-restate --package keybrake-tests
+	target/release/restate bench
 	$(CARGO) build --locked --profile function --package keybrake-lambda --bins
 	$(CARGO) build --locked --workspace --bins
 	target/debug/step-functions bench

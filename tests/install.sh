@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests of the real SDKs and of real processes need, as `make test` does first:
-# Debian's jq, script, strace, nginx and wrk, and under target/test-tools a Python environment and npm packages
-# at the versions that tests/sdk pins. Done before, it only looks. It fails loudly, never skips.
+# Debian's jq, script, strace, nginx and wrk, and under target/test-tools a Python environment, npm packages and
+# engines at the versions that tests/ and examples/ pin. Done before, it only looks. It fails loudly, never skips.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -74,21 +74,33 @@ install_python() {
   printf '%s\n' "$wanted" >"$stamp"
 }
 
+# Installs the npm packages that the lock file in the directory $2 pins, under target/test-tools/$1.
+install_npm() {
+  local name="$1" pinned="$2" stamp="$tools/$1.stamp" wanted
+  wanted="$(hash_of "$pinned/package.json" "$pinned/package-lock.json" <(node --version))"
+  [[ -d "$tools/$name/node_modules" && "$(cat "$stamp" 2>/dev/null)" == "$wanted" ]] && return
+  say "installing the npm packages of ${pinned#"$root/"}"
+  rm -rf "${tools:?}/$name" "$stamp"
+  mkdir -p "$tools/$name"
+  cp "$pinned/package.json" "$pinned/package-lock.json" "$tools/$name/"
+  npm ci --prefix "$tools/$name" --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
+    fail "npm could not install ${pinned#"$root/"}/package-lock.json"
+  printf '%s\n' "$wanted" >"$stamp"
+}
+
 install_node() {
-  local stamp="$tools/node.stamp" wanted
-  wanted="$(hash_of "$pins/package.json" "$pins/package-lock.json" <(node --version))"
-  [[ -d "$tools/node/node_modules" && "$(cat "$stamp" 2>/dev/null)" == "$wanted" ]] && return
-  say "installing the npm packages"
-  rm -rf "$tools/node" "$stamp"
-  mkdir -p "$tools/node"
-  cp "$pins/package.json" "$pins/package-lock.json" "$tools/node/"
-  npm ci --prefix "$tools/node" --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
-    fail "npm could not install tests/sdk/package-lock.json"
+  install_npm node "$pins"
   local sdk
   for sdk in resend stripe twilio; do
     node -e 'require(process.argv[1])' "$tools/node/node_modules/$sdk" || fail "the npm package $sdk does not load"
   done
-  printf '%s\n' "$wanted" >"$stamp"
+}
+
+install_restate() {
+  install_npm restate "$root/tests/restate"
+  "$tools"/restate/node_modules/@restatedev/restate-server-linux-*/bin/restate-server --version >/dev/null ||
+    fail "the Restate server does not run"
+  install_npm restate-typescript "$root/examples/restate-typescript"
 }
 
 # What the tests of Step Functions need: an interpreter of state machines, and validators.
@@ -120,4 +132,5 @@ require_node
 install_packages
 install_python
 install_node
+install_restate
 install_step_functions

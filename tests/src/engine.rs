@@ -59,7 +59,7 @@ impl Engine {
             .stderr(std::process::Stdio::null());
         let process = started(command, port, "/moto-api/data.json");
         lambda.others_to(&process.url);
-        Self { process, http: reqwest::Client::builder().no_proxy().build().expect("a client") }
+        Self { process, http: crate::http_builder().no_proxy().build().expect("a client") }
     }
 
     /// Where it listens.

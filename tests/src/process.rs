@@ -1,7 +1,7 @@
 //! Real processes: the `keybrake` binary as a proxy and as a sandbox, on free ports of loopback.
 
 use std::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::OnceLock,
@@ -15,26 +15,32 @@ use crate::{API_KEY, SECRET};
 /// How long a process may take to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
-/// The built `keybrake` binary of this profile. Builds it where a plain `cargo test` did not.
+/// The built `keybrake` binary of this profile.
+#[must_use]
+pub fn binary() -> PathBuf {
+    program("keybrake")
+}
+
+/// A built program of this workspace and profile. Builds it where a plain `cargo test` did not.
 ///
 /// # Panics
 /// Where it can't be built.
+#[must_use]
 #[expect(clippy::expect_used, reason = "a test that can't start fails")]
-pub fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
+pub fn program(name: &str) -> PathBuf {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    let programs = PROGRAMS.get_or_init(|| {
         let test = std::env::current_exe().expect("a test has a path");
-        // target/<profile>/deps/<test>, or target/<profile>/<program>.
-        let mut folders = test.ancestors().skip(1);
-        let profile =
-            folders.find(|folder| folder.join("deps").is_dir()).expect("a profile's folder");
-        let is_release = profile.file_name().is_some_and(|name| name == "release");
+        let folder = test.parent().expect("a program is in a folder");
+        let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+        let profile = profile.expect("target/<profile>/deps/<test> or target/<profile>/<program>");
+        // What `make bench` has built is measured as it is.
+        if profile.file_name().is_some_and(|name| name == "release") {
+            return profile.to_owned();
+        }
         let mut build = Command::new(env!("CARGO"));
         // As a whole, so that what the tests were built with is not built again with fewer features.
         build.args(["build", "--quiet", "--workspace", "--bins"]);
-        if is_release {
-            build.arg("--release");
-        }
         // What Cargo tells a test about its package would tell build scripts that they have changed,
         // and half of what is built would be built again each time.
         for (name, _) in std::env::vars_os() {
@@ -43,15 +49,10 @@ pub fn binary() -> &'static Path {
                 build.env_remove(&name);
             }
         }
-        assert!(build.status().expect("cargo runs").success(), "keybrake does not build");
-        profile.join("keybrake")
-    })
-}
-
-/// Another built program of this workspace, by its name.
-#[must_use]
-pub fn program(name: &str) -> PathBuf {
-    binary().with_file_name(name)
+        assert!(build.status().expect("cargo runs").success(), "the programs do not build");
+        profile.to_owned()
+    });
+    programs.join(name)
 }
 
 /// A port that nobody listens on.
@@ -113,7 +114,7 @@ impl Drop for Process {
 #[must_use]
 pub fn sandbox(arguments: &[&str]) -> Process {
     let port = free_port();
-    let mut command = Command::new(binary());
+    let mut command = Command::new(program("keybrake"));
     command
         .args(["sandbox", "--listen", &format!("127.0.0.1:{port}"), "--secret", SECRET])
         .args(arguments);
@@ -124,7 +125,7 @@ pub fn sandbox(arguments: &[&str]) -> Process {
 #[must_use]
 pub fn proxy(data_dir: &Path, vendor_url: &str, variables: &[(&str, &str)]) -> Process {
     let port = free_port();
-    started(proxy_command(binary(), data_dir, vendor_url, variables, port), port, "/healthz")
+    started(proxy_command(&binary(), data_dir, vendor_url, variables, port), port, "/healthz")
 }
 
 /// The command that starts a proxy on this port.
@@ -154,18 +155,31 @@ pub fn proxy_command(
     command
 }
 
-/// Starts a process and waits until it answers on this port.
+/// Starts a process and waits until it answers on this port. Its standard output is dropped.
 ///
 /// # Panics
 /// Where it does not start, or does not answer in time.
 #[must_use]
+pub fn started(command: Command, port: u16, ready_path: &str) -> Process {
+    started_when(command, port, || answers(port, ready_path))
+}
+
+/// The same for one that need not speak HTTP/1.1: waits until it listens on this port.
+///
+/// # Panics
+/// Where it does not start, or does not listen in time.
+#[must_use]
+pub fn started_listening(command: Command, port: u16) -> Process {
+    started_when(command, port, || TcpStream::connect(("127.0.0.1", port)).is_ok())
+}
+
 #[expect(clippy::expect_used, clippy::panic, reason = "a test that can't start fails")]
-pub fn started(mut command: Command, port: u16, ready_path: &str) -> Process {
+fn started_when(mut command: Command, port: u16, ready: impl Fn() -> bool) -> Process {
     let child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the process starts");
     let mut process = Process { child, url: format!("http://127.0.0.1:{port}") };
     let begun = Instant::now();
-    while !answers(port, ready_path) {
+    while !ready() {
         if let Ok(Some(status)) = process.child.try_wait() {
             panic!("the process ended before it was ready: {status}");
         }
@@ -175,9 +189,11 @@ pub fn started(mut command: Command, port: u16, ready_path: &str) -> Process {
     process
 }
 
-fn answers(port: u16, path: &str) -> bool {
+/// Whether `GET path` is answered with 200 on this port.
+#[must_use]
+pub fn answers(port: u16, path: &str) -> bool {
     use std::io::{Read, Write};
-    let Ok(mut socket) = std::net::TcpStream::connect(("127.0.0.1", port)) else {
+    let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) else {
         return false;
     };
     socket.set_read_timeout(Some(Duration::from_secs(5))).ok();

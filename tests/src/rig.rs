@@ -113,7 +113,7 @@ impl Rig {
             vendor_url,
             clock,
             url: String::new(),
-            http: Client::new(),
+            http: crate::http(),
             data: tempfile::tempdir().expect("a temporary directory"),
             stop_sandbox,
             proxy: None,
@@ -123,9 +123,10 @@ impl Rig {
         rig
     }
 
-    /// Starts the proxy on its data, as after a restart.
+    /// Starts the proxy on its data, as after a restart, where it was before.
     pub async fn start_proxy(&mut self) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = self.url.strip_prefix("http://").unwrap_or("127.0.0.1:0");
+        let listener = TcpListener::bind(address).await.expect("loopback has a free port");
         self.url = format!("http://{}", listener.local_addr().expect("a listener has an address"));
         let config = config(self.data.path(), &self.vendor_url, &self.variables);
         let (app, closed) = App::open(config, self.clock.clone(), Durability::Relaxed)

@@ -114,7 +114,7 @@ impl Scene {
         Self {
             proxy: process::proxy(data.path(), &vendor.url, variables),
             vendor,
-            http: Client::builder().no_proxy().build().expect("a client"),
+            http: crate::http_builder().no_proxy().build().expect("a client"),
             _data: data,
         }
     }

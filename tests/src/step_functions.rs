@@ -46,8 +46,6 @@ impl Cloud {
 
     /// Starts it with the binaries that these paths name.
     pub async fn start_with(program: impl Fn(&str) -> PathBuf) -> Self {
-        // Clients of the tests take the process's provider of cryptography.
-        rustls::crypto::ring::default_provider().install_default().ok();
         let keybrake = sdk::Scene::start();
         let lambda = Lambda::start().await;
         let variables =

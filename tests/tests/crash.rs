@@ -33,7 +33,7 @@ type Outcomes = Arc<Mutex<HashMap<String, Result<String, String>>>>;
 
 fn start_proxy(data: &Path, vendor_url: &str, port: u16) -> process::Process {
     let command = process::proxy_command(
-        process::binary(),
+        &process::binary(),
         data,
         vendor_url,
         &[("KEYBRAKE_LOG", "off")],
@@ -142,7 +142,7 @@ async fn killed_twelve_times_under_load_nothing_is_over_twice_or_forgotten() {
     let port = process::free_port();
     let mut proxy = start_proxy(data.path(), &vendor_url, port);
     let url = proxy.url.clone();
-    let http = Client::new();
+    let http = keybrake_tests::http();
     let (token, id) = issue(&http, &url).await;
 
     let outcomes = Outcomes::default();

@@ -51,7 +51,7 @@ async fn trace_of_calls(program: &Path) -> String {
     tokio::spawn(sandbox.clone().serve(listener, std::future::pending()));
     let trace = directory.path().join("trace");
     let proxy = traced_proxy(program, &directory.path().join("data"), &vendor_url, &trace);
-    let http = reqwest::Client::new();
+    let http = keybrake_tests::http();
     let issue = json!({
         "vendor": "stripe", "total_usd_cap": "1000", "expires_in": "1h", "agent_run_label": "durability",
         "allowed_endpoints": ["POST /v1/payment_intents"],
@@ -115,7 +115,7 @@ fn is_synced_before_it_is_sent(trace: &str, key: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs strace: run make test"]
 async fn law_2_hold_first_on_the_disk_before_the_wire() {
-    let trace = trace_of_calls(process::binary()).await;
+    let trace = trace_of_calls(&process::binary()).await;
     for index in 0..CALLS {
         assert!(is_synced_before_it_is_sent(&trace, &key(index)), "{}", key(index));
     }

@@ -1,43 +1,16 @@
 //! The documents' commands, run as they are printed, on other ports.
 
-#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
-
-use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use keybrake_tests::{
-    API_KEY, SECRET,
+    guide::{self, blocks},
     process::{self, Process},
 };
 use serde_json::Value;
 
-/// The shell blocks of a document under this heading.
-fn blocks(document: &str, heading: &str) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(document);
-    let text = fs::read_to_string(path).unwrap();
-    let (_, section) = text.split_once(heading).unwrap();
-    let pieces = section.split("```sh\n").skip(1);
-    pieces.map(|piece| piece.split_once("```").unwrap().0.to_owned()).collect()
-}
-
-/// Runs a block and says what it printed. An HTTP answer that is an error fails it.
+/// Runs a block against this proxy.
 fn run(proxy: &Process, script: &str, variables: &[(&str, &str)]) -> String {
-    let script = script.replace("http://127.0.0.1:8787", &proxy.url);
-    let script = script.replace("export KEYBRAKE_API_KEY=kb_api_choose_a_long_random_one", ":");
-    let script = format!("curl() {{ command curl --fail-with-body \"$@\"; }}\n{script}");
-    let folder = process::binary().parent().unwrap().display().to_string();
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", &script])
-        .env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap()))
-        .env("KEYBRAKE_API_KEY", API_KEY)
-        .env("KEYBRAKE_URL", &proxy.url)
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complained = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{script}\n{said}\n{complained}");
-    assert!(!said.contains(SECRET) && !complained.contains(SECRET));
-    said
+    guide::run(proxy, script, &[], variables)
 }
 
 #[tokio::test(flavor = "multi_thread")]

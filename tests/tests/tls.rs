@@ -141,7 +141,7 @@ impl Run {
         fs::write(&file, trusted.pem()).unwrap();
         let variables = [("SSL_CERT_FILE", file.to_str().unwrap())];
         let proxy = process::proxy(&data.path().join("data"), &vendor.url, &variables);
-        let http = reqwest::Client::new();
+        let http = keybrake_tests::http();
         let issue = json!({
             "vendor": "stripe", "total_usd_cap": "5", "expires_in": "1h", "agent_run_label": "tls",
             "allowed_endpoints": ["POST /v1/payment_intents", "GET /*"],

@@ -1,5 +1,7 @@
 //! Charging a customer by a Stripe PaymentIntent.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -22,7 +24,7 @@ pub struct Charge {
     /// Three letters; `usd` by default.
     #[serde(default = "usd")]
     pub currency: String,
-    /// Stripe's id of the card or account that pays; the customer's default one otherwise.
+    /// Stripe's id of the card or account that pays; the customer's default source otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_method: Option<String>,
     /// What the customer reads about it.
@@ -32,6 +34,57 @@ pub struct Charge {
 
 fn usd() -> String {
     "usd".to_owned()
+}
+
+/// A customer with what is to be charged, as the engines' examples have it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Customer {
+    /// Stripe's id.
+    #[serde(alias = "customer")]
+    pub id: String,
+    /// In the currency's smallest unit.
+    #[serde(alias = "amount", alias = "amountCents")]
+    pub amount_cents: u64,
+    /// Three letters; `usd` by default.
+    #[serde(default = "usd")]
+    pub currency: String,
+    /// Stripe's id of the card or account that pays; the customer's default source otherwise.
+    #[serde(default, alias = "paymentMethod", skip_serializing_if = "Option::is_none")]
+    pub payment_method: Option<String>,
+    /// What the customer reads about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+impl From<Customer> for Charge {
+    fn from(customer: Customer) -> Self {
+        Self {
+            customer: customer.id,
+            amount: customer.amount_cents,
+            currency: customer.currency,
+            payment_method: customer.payment_method,
+            description: customer.description,
+        }
+    }
+}
+
+/// Which item of a fan-out: its index, or another name that its retries repeat.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Item {
+    /// Counted from 0.
+    Index(u64),
+    /// In words.
+    Name(String),
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(index) => index.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 /// A charge that was made. Small, since engines keep it for each item of a fan-out.

@@ -41,18 +41,32 @@ pub struct Keybrake {
 #[error("the HTTP client can't be made: {0}")]
 pub struct NoClient(String);
 
+impl From<reqwest::Error> for NoClient {
+    fn from(error: reqwest::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A builder of an HTTP client with this workspace's TLS: rustls on ring, and the certificates that
+/// the operating system trusts. Reqwest has none by itself.
+pub fn http_client() -> Result<ClientBuilder, NoClient> {
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| NoClient(error.to_string()))?
+        .with_native_roots()
+        .map_err(|error| NoClient(error.to_string()))?;
+    Ok(Client::builder().tls_backend_preconfigured(tls.with_no_client_auth()))
+}
+
 impl Keybrake {
     /// A client of the proxy that the settings name. Asks nothing yet.
     pub fn new(settings: Settings) -> Result<Self, NoClient> {
-        // Without https there is no need to read the system's certificates.
-        let secure =
-            [&settings.url, &settings.admin_url].iter().any(|url| url.starts_with("https:"));
-        let http = http_client(secure)?
+        let http = http_client()?
             .connect_timeout(CONNECT_WITHIN)
             .timeout(settings.timeout)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .build()
-            .map_err(|error| NoClient(error.to_string()))?;
+            .redirect(Policy::none())
+            .build()?;
         Ok(Self { http, settings: Arc::new(settings) })
     }
 
@@ -188,22 +202,6 @@ impl fmt::Debug for Keybrake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.settings.fmt(f)
     }
-}
-
-/// A client to be built that follows no redirect; without `secure` it knows no certificates, for
-/// plain HTTP alone.
-pub fn http_client(secure: bool) -> Result<ClientBuilder, NoClient> {
-    let no_client = |error: &dyn fmt::Display| NoClient(error.to_string());
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| no_client(&error))?;
-    let tls = if secure {
-        tls.with_native_roots().map_err(|error| no_client(&error))?
-    } else {
-        tls.with_root_certificates(rustls::RootCertStore::empty())
-    };
-    let tls = tls.with_no_client_auth();
-    Ok(Client::builder().tls_backend_preconfigured(tls).redirect(Policy::none()))
 }
 
 async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Failure> {

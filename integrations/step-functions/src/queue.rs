@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use keybrake_client::{Failure, IdempotencyKey, Keybrake, Spender, input};
+use keybrake_client::{Failure, IdempotencyKey, Keybrake, Spender, charge::Customer, input};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::{charge::Customer, serve::tell};
+use crate::serve::tell;
 
 /// How many messages of a batch are charged at once.
 const AT_ONCE: usize = 10;

@@ -90,7 +90,7 @@ impl Worker {
         let port = (self.variable)("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT");
         let port = port.as_deref().unwrap_or("2773");
         let session = (self.variable)("AWS_SESSION_TOKEN").unwrap_or_default();
-        let http = http_client(false).map_err(|error| not_configured(&error))?;
+        let http = http_client().map_err(|error| not_configured(&error))?;
         let http = http.no_proxy().timeout(EXTENSION_WITHIN).build().map_err(|_| no_secret(id))?;
         let asked = http
             .get(format!("http://localhost:{port}/secretsmanager/get"))

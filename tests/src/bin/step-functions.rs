@@ -169,7 +169,7 @@ async fn warm(cloud: &Cloud) -> Done {
     let issued = cloud.lambda.invoke("issue-vault-key", issue.to_string()).await;
     let key = issued.map_err(|error| error.to_string())?;
     let key_id = key.get("key_id").and_then(Value::as_str).unwrap_or_default();
-    let http = reqwest::Client::builder().no_proxy().build()?;
+    let http = keybrake_tests::http_builder().no_proxy().build()?;
     let url = format!("{}/stripe/v1/payment_intents", cloud.keybrake.proxy.url);
     let mut direct = Vec::new();
     // In turn, so that both meet the machine in the same mood.

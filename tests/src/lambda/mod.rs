@@ -112,7 +112,7 @@ impl Lambda {
             functions: Mutex::default(),
             environments: Mutex::default(),
             others: Mutex::default(),
-            http: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            http: crate::http_builder().no_proxy().build().expect("a client"),
             code: tempfile::tempdir().expect("a temporary directory"),
         });
         let router = Router::new()

@@ -12,7 +12,7 @@ use keybrake_tests::{
     API_KEY,
     process::{self, Process},
 };
-use reqwest::{Client, Response};
+use reqwest::Response;
 use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -67,7 +67,7 @@ fn fill(directory: &Path) {
 }
 
 async fn get(proxy: &Process, path: &str) -> Response {
-    let request = Client::new().get(format!("{}{path}", proxy.url)).bearer_auth(API_KEY);
+    let request = keybrake_tests::http().get(format!("{}{path}", proxy.url)).bearer_auth(API_KEY);
     let answer = request.timeout(EXPORTED_WITHIN).send().await.unwrap();
     assert_eq!(answer.status(), 200, "{path}");
     answer

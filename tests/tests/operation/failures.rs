@@ -9,7 +9,7 @@ use reqwest::{Client, RequestBuilder};
 use super::{Served, metrics};
 
 fn client_at(address: [u8; 4]) -> Client {
-    Client::builder().local_address(IpAddr::from(address)).build().unwrap()
+    keybrake_tests::http_builder().local_address(IpAddr::from(address)).build().unwrap()
 }
 
 fn with(client: &Client, url: &str, credential: &str) -> RequestBuilder {

@@ -44,7 +44,7 @@ impl Served {
         tokio::spawn(sandbox.clone().serve(listener, std::future::pending()));
         let data = tempfile::tempdir().unwrap();
         let proxy = process::proxy(data.path(), &vendor_url, variables);
-        Self { sandbox, vendor_url, proxy, http: Client::new(), data }
+        Self { sandbox, vendor_url, proxy, http: keybrake_tests::http(), data }
     }
 
     /// Stops the proxy and starts it again on its data.

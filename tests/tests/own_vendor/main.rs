@@ -78,7 +78,7 @@ impl Shop {
         let data = files.path().join("data");
         let proxy =
             tokio::task::block_in_place(|| process::proxy(&data, "http://127.0.0.1:1", &variables));
-        Self { fake, proxy, http: reqwest::Client::new(), _files: files }
+        Self { fake, proxy, http: keybrake_tests::http(), _files: files }
     }
 
     /// A token for any endpoint of a vendor.

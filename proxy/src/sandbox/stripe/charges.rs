@@ -213,15 +213,13 @@ fn funding(call: &mut Call<'_>, customer: Option<&str>) -> Result<Method, ApiErr
     let Some(customer) = customer else {
         return Err(params::missing("source"));
     };
-    let source = call.world.customers.get(customer).and_then(|c| c.default_source.clone());
-    let Some(source) = source else {
+    customers::default_source(call.world, Some(customer))?.ok_or_else(|| {
         let message = "Cannot charge a customer that has no active card";
-        return Err(ApiError::new(StatusCode::PAYMENT_REQUIRED, "card_error", message)
+        ApiError::new(StatusCode::PAYMENT_REQUIRED, "card_error", message)
             .code("missing")
             .param("card")
-            .begun());
-    };
-    cards::source(call.world, &source)
+            .begun()
+    })
 }
 
 pub(super) fn capture(call: &mut Call<'_>) -> Result<Value, ApiError> {

@@ -4,7 +4,7 @@ use keybrake_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    cards,
+    cards::{self, Method},
     errors::{self, ApiError},
     ledger::{self, Effect},
     lists::{self, Paging},
@@ -55,6 +55,16 @@ impl Record for Customer {
             "shipping": null, "tax_exempt": "none", "test_clock": null,
         })
     }
+}
+
+/// The customer's own card, where there is one.
+pub(super) fn default_source(
+    world: &mut World,
+    customer: Option<&str>,
+) -> Result<Option<Method>, ApiError> {
+    let known = customer.and_then(|id| world.customers.get(id));
+    let source = known.and_then(|customer| customer.default_source.clone());
+    source.map(|source| cards::source(world, &source)).transpose()
 }
 
 pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {

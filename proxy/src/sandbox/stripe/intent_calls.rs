@@ -36,6 +36,10 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
         );
     }
     if confirm && intent.method.is_none() {
+        // For those who come from charges, as Stripe's reference of `payment_method` says.
+        intent.method = customers::default_source(call.world, intent.customer.as_deref())?;
+    }
+    if confirm && intent.method.is_none() {
         return Err(ApiError::invalid(
             "This PaymentIntent cannot be confirmed: it has no payment method",
         )

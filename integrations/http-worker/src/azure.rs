@@ -1,0 +1,103 @@
+//! Azure Functions' custom handler: the host posts an activity's input to `/{FunctionName}` on
+//! loopback, in its own envelope.
+//!
+//! A failure loses its body on the way to the orchestrator, and a retry policy can't leave one out.
+//! So what no retry mends is a *value*, `{"ok": false, "code": …}`; only what a retry may mend is an
+//! HTTP error.
+
+use axum::{
+    Json, Router,
+    extract::{Path, Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use keybrake_client::Failure;
+use serde_json::{Value, json};
+
+use crate::{
+    activities::{Activities, Activity},
+    plain::{failed, succeeded},
+    server::body_of,
+};
+
+/// The input is a JSON text that was serialized again on its way, up to so often.
+const WRAPPED: usize = 3;
+
+/// The routes. Whoever asks is the host: nobody else reaches its loopback.
+pub fn routes(activities: Activities) -> Router {
+    Router::new()
+        // The host waits for any answer here.
+        .route("/", get(|| async { "keybrake" }))
+        .route("/{function}", post(function))
+        .with_state(activities)
+}
+
+async fn function(
+    State(activities): State<Activities>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    let (_, body) = match body_of(request).await {
+        Ok(request) => request,
+        Err(refused) => return refused,
+    };
+    let Some(activity) = Activity::named(&name) else {
+        let names: Vec<_> = Activity::ALL.iter().map(|(_, _, azure)| *azure).collect();
+        let message = format!("this worker has no function {name:?}; it has {}", names.join(", "));
+        return (StatusCode::NOT_FOUND, Json(json!({"message": message}))).into_response();
+    };
+    let Some(envelope) = serde_json::from_slice(&body).ok().and_then(|body| Envelope::read(&body))
+    else {
+        let failure =
+            Failure::invalid_input("body", "is not the host's envelope with one Data member");
+        return (StatusCode::OK, Json(envelope_of(&failed(&failure)))).into_response();
+    };
+    match activities.run(activity, envelope.instance.as_deref(), envelope.input).await {
+        Ok(done) => Json(envelope_of(&succeeded(done))).into_response(),
+        Err(failure @ Failure::Terminal { .. }) => {
+            Json(envelope_of(&failed(&failure))).into_response()
+        }
+        Err(failure @ (Failure::Retryable { .. } | Failure::Unknown { .. })) => {
+            let status =
+                StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            let status =
+                if status.is_server_error() { status } else { StatusCode::SERVICE_UNAVAILABLE };
+            (status, Json(json!({"message": failure.to_string()}))).into_response()
+        }
+    }
+}
+
+fn envelope_of(value: &Value) -> Value {
+    json!({"Outputs": {}, "Logs": [], "ReturnValue": value})
+}
+
+/// What the host sends.
+struct Envelope {
+    instance: Option<String>,
+    input: Value,
+}
+
+impl Envelope {
+    fn read(body: &Value) -> Option<Self> {
+        let data = body.get("Data")?.as_object()?;
+        // The binding's name is the user's; an activity has one.
+        let input = data.values().next().filter(|_| data.len() == 1)?;
+        let instance = body.pointer("/Metadata/instanceId").map(|id| unwrapped(id.clone()));
+        Some(Self {
+            instance: instance.and_then(|id| id.as_str().map(str::to_owned)),
+            input: unwrapped(input.clone()),
+        })
+    }
+}
+
+/// The value inside of texts that are JSON themselves.
+fn unwrapped(mut value: Value) -> Value {
+    for _ in 0..WRAPPED {
+        let Some(inner) = value.as_str().and_then(|text| serde_json::from_str(text).ok()) else {
+            break;
+        };
+        value = inner;
+    }
+    value
+}

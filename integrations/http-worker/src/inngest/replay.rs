@@ -1,0 +1,132 @@
+//! Running a body as far as the server's knowledge goes, and deciding what comes next. No I/O but
+//! that of the one step that is run.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use keybrake_client::Failure;
+use serde_json::Value;
+
+use super::{
+    function::{Function, FunctionError, Run},
+    step::{Found, Kind, Steps},
+};
+
+/// The most steps of one run, and the largest result of one, by Inngest's own limits.
+const MOST_STEPS: usize = 1_000;
+const LARGEST_RESULT: usize = 4 * 1024 * 1024;
+
+/// What the server asks for.
+pub(super) struct Asked {
+    pub(super) run_id: String,
+    pub(super) event: Value,
+    pub(super) memo: HashMap<String, Value>,
+    /// The hash of the one step that is wanted, if any.
+    pub(super) step: Option<String>,
+    /// Whether a single step that is found may be run at once.
+    pub(super) may_run: bool,
+}
+
+/// What came of it.
+pub(super) enum Came {
+    /// The body has ended.
+    Done(Value),
+    /// The body has failed.
+    Failed(FunctionError),
+    /// One step was run.
+    Ran { found: Found, result: Result<Value, Failure> },
+    /// Steps that the server shall ask for, or do.
+    Planned(Vec<Found>),
+    /// The step that is wanted is not in the body.
+    NoSuchStep(String),
+}
+
+/// Replays the body and does what is due.
+pub(super) async fn replay(function: &Function, asked: Asked) -> Came {
+    let known = asked.memo.len();
+    let steps = Steps::new(asked.memo);
+    let run = Run { id: asked.run_id, event: asked.event, step: steps.clone() };
+    let ended = as_far_as_it_goes((function.body)(run));
+    let found = steps.take_found();
+    if let Some(wanted) = asked.step {
+        return match found.into_iter().find(|found| found.hash == wanted) {
+            Some(found) => run_one(found).await,
+            None => Came::NoSuchStep(wanted),
+        };
+    }
+    match ended {
+        Some(Ok(value)) => return Came::Done(value),
+        Some(Err(error)) => return Came::Failed(error),
+        None => {}
+    }
+    if known.saturating_add(found.len()) > MOST_STEPS {
+        let message = format!(
+            "a run has at most {MOST_STEPS} steps, and this one has more; nothing of it was done now; split the event"
+        );
+        return Came::Failed(FunctionError::fatal("TooManySteps", message));
+    }
+    let mut found = found;
+    match found.len() {
+        0 => Came::Failed(FunctionError::fatal(
+            "NotAStep",
+            "the function waits for something that is not a step; put it into one",
+        )),
+        1 if asked.may_run && matches!(found.first(), Some(Found { kind: Kind::Run(_), .. })) => {
+            match found.pop() {
+                Some(found) => run_one(found).await,
+                None => Came::Planned(found),
+            }
+        }
+        _ => Came::Planned(found),
+    }
+}
+
+async fn run_one(mut found: Found) -> Came {
+    let asks = Kind::Ask { op: "", name: None, opts: Value::Null };
+    let Kind::Run(work) = std::mem::replace(&mut found.kind, asks) else {
+        return Came::NoSuchStep(found.hash);
+    };
+    let result = work.await.and_then(|value| match value.to_string().len() {
+        0..=LARGEST_RESULT => Ok(value),
+        length => {
+            let problem = format!(
+                "has {length} bytes and may have {LARGEST_RESULT}; the step was done; return less"
+            );
+            Err(Failure::invalid_input("result", problem))
+        }
+    });
+    Came::Ran { found, result }
+}
+
+type Body = Pin<Box<dyn Future<Output = Result<Value, FunctionError>> + Send>>;
+
+/// Polls a body until nothing in it can go on without news.
+fn as_far_as_it_goes(mut body: Body) -> Option<Result<Value, FunctionError>> {
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match body.as_mut().poll(&mut context) {
+            Poll::Ready(ended) => return Some(ended),
+            Poll::Pending if woken.0.swap(false, Ordering::Relaxed) => {}
+            Poll::Pending => return None,
+        }
+    }
+}
+
+/// Whether a body asked to be polled again while it was.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
