@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo example-ray example-inngest example-restate test tools bench mutants check
+.PHONY: demo example-inngest example-ray example-restate example-step-functions test tools bench mutants check
 
 ## See it work: 200 charges against a $50 cap, at a vendor that loses answers.
 demo:
@@ -28,6 +28,12 @@ example-restate:
 	$(CARGO) build --locked --quiet --workspace --bins
 	target/debug/restate example
 
+## Step Functions on this machine: deploy the example, run it, and see what each side says.
+example-step-functions:
+	tests/install.sh step-functions
+	$(CARGO) build --locked --quiet --workspace --bins
+	target/debug/step-functions example
+
 ## Install what the tests need under target/, and run them all.
 test: tools
 	$(CARGO) test --locked --workspace --no-fail-fast -- --include-ignored
@@ -44,6 +50,9 @@ bench: tools
 	$(CARGO) build --release --locked --package keybrake-restate --package keybrake-tests
 	target/release/restate bench
 	target/release/inngest bench
+	$(CARGO) build --locked --profile function --package keybrake-lambda --bins
+	$(CARGO) build --locked --workspace --bins
+	target/debug/step-functions bench
 
 ## Change core's money paths in many small ways: a test must notice each. Prints those that none did.
 mutants:

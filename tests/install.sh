@@ -121,6 +121,19 @@ install_inngest() {
   install_npm inngest-typescript "$root/examples/inngest-typescript"
 }
 
+# An interpreter of state machines, and validators.
+install_step_functions() {
+  install_python step-functions "$root/tests/step-functions/requirements.txt" \
+    'jsonata, moto.server, moto.stepfunctions, statelint'
+  local tool
+  for tool in cfn-lint sam statelint; do
+    [[ -x "$tools/step-functions/bin/$tool" ]] || fail "there is no $tool in $tools/step-functions/bin"
+  done
+  install_npm step-functions-node "$root/tests/step-functions"
+  node -e 'require(process.argv[1])' "$tools/step-functions-node/node_modules/asl-validator" ||
+    fail "asl-validator does not load"
+}
+
 mkdir -p "$tools"
 require_python
 case "${1-all}" in
@@ -132,11 +145,16 @@ all)
   install_node
   install_restate
   install_inngest
+  install_step_functions
   ;;
 ray) install_ray ;;
 restate)
   require_node
   install_restate
   ;;
-*) fail "it installs all, or what ray or restate needs" ;;
+step-functions)
+  require_node
+  install_step_functions
+  ;;
+*) fail "it installs all, or what ray, restate or step-functions needs" ;;
 esac

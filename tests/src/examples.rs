@@ -16,7 +16,7 @@ use crate::{
 #[expect(clippy::expect_used, reason = "an example that does not start fails its test")]
 pub fn typescript(name: &str, proxy_url: &str, variables: &[(&str, &str)]) -> Process {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository");
-    let (source, built) = (root.join("examples").join(name), sdk::tools().join(name));
+    let (source, built) = (root.join("examples").join(name), sdk::tool(name));
     let mut copy = Command::new("cp");
     copy.arg("-r").args([source.join("src"), source.join("tsconfig.json")]).arg(&built);
     assert!(copy.status().expect("cp runs").success(), "{name} is not installed: run make test");

@@ -1,13 +1,16 @@
 //! What the end-to-end tests share: a proxy and a sandbox, in this process or as real ones.
 
+pub mod engine;
 pub mod examples;
 pub mod guide;
 pub mod inngest;
+pub mod lambda;
 pub mod process;
 pub mod restate;
 pub mod rig;
 pub mod sdk;
 pub mod stage;
+pub mod step_functions;
 
 /// The secret that the sandbox accepts.
 pub const SECRET: &str = "sk_test_sandbox_of_the_tests";

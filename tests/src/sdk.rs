@@ -53,27 +53,22 @@ impl Sdk {
     }
 }
 
-/// Where `tests/install.sh` puts what the tests need.
+/// Where `tests/install.sh` has put the tool of this name, such as `python` or `restate`.
 ///
 /// # Panics
-/// Where it did not run.
+/// Where it did not.
 #[must_use]
-pub fn tools() -> PathBuf {
+pub fn tool(name: &str) -> PathBuf {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-tools");
-    for stamp in ["python.stamp", "node.stamp"] {
-        assert!(
-            tools.join(stamp).exists(),
-            "the SDKs are not installed in {}: run make test",
-            tools.display()
-        );
-    }
-    tools
+    let stamp = tools.join(format!("{name}.stamp"));
+    assert!(stamp.exists(), "{name} is not installed in {}: run make test", tools.display());
+    tools.join(name)
 }
 
 /// The Python that has the SDKs.
 #[must_use]
 pub fn python() -> PathBuf {
-    tools().join("python/bin/python")
+    tool("python").join("bin/python")
 }
 
 /// A proxy before a sandbox, or before another fake of Stripe.
@@ -151,7 +146,7 @@ impl Scene {
             .env("VENDOR_URL", &self.vendor.url)
             .env("VENDOR_SECRET", SECRET)
             .env("STRIPE_PREFIX", sdk.prefix())
-            .env("TEST_TOOLS", tools())
+            .env("TEST_TOOLS", tool("node").parent().unwrap_or(Path::new("")))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("NO_PROXY", "*")
             .env("no_proxy", "*")

@@ -7,7 +7,7 @@ use std::fs;
 use keybrake_tests::{
     API_KEY, process,
     rig::{Answer, eventually, read},
-    sdk::{Scene, tools},
+    sdk::{Scene, tool},
 };
 use reqwest::RequestBuilder;
 use serde_json::json;
@@ -26,7 +26,7 @@ async fn checked(scene: &Scene, description: &str, more: &[&str], config: &str) 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("schemathesis.toml");
     fs::write(&file, config).unwrap();
-    let mut command = Command::new(tools().join("python/bin/schemathesis"));
+    let mut command = Command::new(tool("python").join("bin/schemathesis"));
     command
         .arg("--config-file")
         .arg(&file)
