@@ -133,7 +133,7 @@ fn complaints(mut command: Command) -> Option<String> {
     (!output.status.success()).then(|| String::from_utf8_lossy(&told).into_owned())
 }
 
-fn tool(name: &str) -> Command {
+fn checker(name: &str) -> Command {
     Command::new(python().with_file_name(name))
 }
 
@@ -153,7 +153,7 @@ fn the_validators_of_the_language_accept_the_machines_and_refuse_a_broken_one() 
         complaints(command)
     };
     let statelint = |path: &PathBuf| {
-        let mut command = tool("statelint");
+        let mut command = checker("statelint");
         command.arg(path);
         complaints(command)
     };
@@ -176,10 +176,10 @@ fn the_validators_of_the_language_accept_the_machines_and_refuse_a_broken_one() 
 fn the_validators_of_the_templates_accept_them() {
     let infra = root().join("infra/aws");
     let template = infra.join("template.yaml");
-    let mut lint = tool("cfn-lint");
+    let mut lint = checker("cfn-lint");
     lint.arg(&template);
     assert_eq!(complaints(lint), None);
-    let mut sam = tool("sam");
+    let mut sam = checker("sam");
     sam.args(["validate", "--lint", "--template"]).arg(&template).current_dir(&infra);
     assert_eq!(complaints(sam), None);
 
