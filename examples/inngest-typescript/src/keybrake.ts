@@ -57,7 +57,7 @@ export async function atStripe<T>(call: () => Promise<T>): Promise<T> {
     if (!(error instanceof Stripe.errors.StripeError)) throw error;
     const status = error.statusCode ?? 0;
     const capped = error.headers?.["x-keybrake-cap-hit"] === "true";
-    const final = status === 429 ? capped : status >= 400 && status < 500 && status !== 409 && status !== 424;
+    const final = status === 429 ? capped : status >= 400 && status < 500 && ![408, 409, 424, 425].includes(status);
     if (final) throw new NonRetriableError(error.message, { cause: { code: error.code ?? error.type } });
     const after = Number(error.headers?.["retry-after"]);
     throw after > 0 ? new RetryAfterError(error.message, after * 1000) : error;

@@ -70,7 +70,7 @@ function isFinal(error: unknown): error is Stripe.errors.StripeError {
   if (!(error instanceof Stripe.errors.StripeError)) return false;
   const status = error.statusCode ?? 0;
   if (status === 429) return error.headers?.["x-keybrake-cap-hit"] === "true";
-  return status >= 400 && status < 500 && status !== 409 && status !== 424;
+  return status >= 400 && status < 500 && ![408, 409, 424, 425].includes(status);
 }
 
 function ended(error: Stripe.errors.StripeError): restate.TerminalError {

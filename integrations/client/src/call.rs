@@ -1,5 +1,6 @@
 //! A request to a vendor, and its answer.
 
+use keybrake_core::path::CanonicalPath;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -48,8 +49,14 @@ impl VendorCall {
         if self.vendor.is_empty() || !self.vendor.bytes().all(name) {
             return Err(Failure::invalid_input("vendor", "is not a vendor's name, such as stripe"));
         }
-        if !self.path.starts_with('/') {
-            return Err(Failure::invalid_input("path", "does not begin with a slash"));
+        // Nothing that a URL parser would resolve into another path: this goes out with an API key.
+        let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
+        if CanonicalPath::parse(path).is_err() {
+            let problem = "is not a path in canonical form, such as /v1/refunds";
+            return Err(Failure::invalid_input("path", problem));
+        }
+        if !query.bytes().all(|byte| (0x21..0x7f).contains(&byte) && byte != b'#') {
+            return Err(Failure::invalid_input("path", "has a query that is not URL-encoded"));
         }
         Ok(format!("/{}{}", self.vendor, self.path))
     }
@@ -70,4 +77,36 @@ pub struct KeyedCall<'a> {
     pub call: &'a VendorCall,
     /// What makes each repetition the same call.
     pub idempotency_key: Option<&'a IdempotencyKey>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn target(vendor: &str, path: &str) -> Result<String, Failure> {
+        let call = json!({"vendor": vendor, "method": "POST", "path": path});
+        serde_json::from_value::<VendorCall>(call).unwrap().target()
+    }
+
+    #[test]
+    fn a_call_can_not_leave_its_vendor() {
+        assert_eq!(target("stripe", "/v1/x?limit=3").unwrap(), "/stripe/v1/x?limit=3");
+        for path in [
+            "/../admin/api_keys",
+            "/%2e%2e/vault/keys",
+            "/v1/./x",
+            "//admin/api_keys",
+            "/..\\admin",
+            "\\..\\admin",
+            "v1/x",
+            "/v1/x#y",
+            "/v1/x?a=b#c",
+            "/v1/x?a b",
+        ] {
+            assert!(target("stripe", path).is_err(), "{path}");
+        }
+        assert!(target("../admin", "/api_keys").is_err());
+    }
 }

@@ -142,12 +142,19 @@ impl Charge {
             "succeeded" | "processing" | "requires_capture" => {
                 Ok(Charged { id, status, amount: self.amount, replayed: done.replayed })
             }
+            "" => {
+                let message = "Stripe's answer can't be read; the charge may have been made; ask again with the same idempotency key, never with a new one";
+                let code = "unreadable_answer".to_owned();
+                let call_id = done.call_id.clone();
+                let told = Told { code, message: message.to_owned(), call_id, ..Told::default() };
+                Err(Failure::Unknown { after: None, told: Box::new(told) })
+            }
             _ => {
                 let message = format!(
                     "the PaymentIntent {id} was made and is {status:?}, not paid; its amount stays committed until it is canceled"
                 );
                 let told = Told {
-                    code: if status.is_empty() { "unreadable_answer".to_owned() } else { status },
+                    code: status,
                     message,
                     status: 402,
                     call_id: done.call_id.clone(),
@@ -188,6 +195,9 @@ mod tests {
             .unwrap_err();
         assert_eq!((open.name(), open.told().code.as_str()), ("VendorDeclined", "requires_action"));
         assert_eq!(open.told().vendor_object_id.as_deref(), Some("pi_1"));
+
+        let unreadable = charge().outcome(&done(Value::Null)).unwrap_err();
+        assert_eq!(unreadable.name(), "OutcomeUnknown");
     }
 
     #[test]

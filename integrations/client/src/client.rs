@@ -146,10 +146,14 @@ impl Keybrake {
             request = request.json(params);
         }
         let (status, headers, body) = exchange(request).await?;
+        let call_id = text(&headers, "x-keybrake-call-id");
+        if call_id.is_none() {
+            return Err(not_the_proxys(status));
+        }
         Ok(Done {
             status,
             body,
-            call_id: text(&headers, "x-keybrake-call-id"),
+            call_id,
             remaining_usd: text(&headers, "x-keybrake-remaining-usd"),
             replayed: headers.contains_key("x-keybrake-replayed"),
         })
@@ -161,17 +165,22 @@ impl Keybrake {
         let Spender::Handle(handle) = spender else {
             return self.call_with(spender, keyed).await;
         };
-        if handle.is_short() {
-            let fresh = self.refreshed(handle).await?;
-            return self.call_with(&fresh, keyed).await;
-        }
-        match self.call_with(spender, keyed).await {
-            Err(Failure::Terminal { told, .. }) if told.code == "key_expired" => {
-                let fresh = self.refreshed(handle).await?;
-                self.call_with(&fresh, keyed).await
+        // A refresh that is refused tells less than the call itself: what was done before, or the
+        // stored answer.
+        if handle.is_short()
+            && let Ok(fresh) = self.refreshed(handle).await
+        {
+            let ended = self.call_with(&fresh, keyed).await;
+            if !ended.as_ref().is_err_and(is_expired) {
+                return ended;
             }
-            done_or_failed => done_or_failed,
         }
+        let ended = self.call_with(spender, keyed).await;
+        if !ended.as_ref().is_err_and(is_expired) {
+            return ended;
+        }
+        let fresh = self.refreshed(handle).await?;
+        self.call_with(&fresh, keyed).await
     }
 
     async fn refreshed(&self, handle: &Handle) -> Result<Spender, Failure> {
@@ -202,6 +211,19 @@ impl fmt::Debug for Keybrake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.settings.fmt(f)
     }
+}
+
+fn is_expired(failure: &Failure) -> bool {
+    failure.told().code == "key_expired"
+}
+
+/// A success that the proxy does not vouch for: something between may have made it up.
+fn not_the_proxys(status: u16) -> Failure {
+    let message = format!(
+        "the answer {status} has no X-Keybrake-Call-Id, so it is not the proxy's; the call may have been made; check KEYBRAKE_URL, and ask again with the same idempotency key"
+    );
+    let told = Told { code: "not_the_proxys_answer".to_owned(), message, ..Told::default() };
+    Failure::Unknown { after: None, told: Box::new(told) }
 }
 
 async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Failure> {
@@ -321,6 +343,12 @@ mod tests {
         let elsewhere = || async { "{}" };
         let router =
             Router::new().route("/stripe/v1/x", any(moved)).route("/elsewhere", any(elsewhere));
+        assert_eq!(ask(&serve(router).await).await.name(), "OutcomeUnknown");
+    }
+
+    #[tokio::test]
+    async fn a_success_that_is_not_the_proxys_is_none() {
+        let router = Router::new().route("/stripe/v1/x", any(|| async { "{}" }));
         assert_eq!(ask(&serve(router).await).await.name(), "OutcomeUnknown");
     }
 

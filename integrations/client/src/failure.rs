@@ -179,6 +179,21 @@ impl Failure {
         }
     }
 
+    /// The failure as it must be told once nobody tries again. That nothing was done is known of the
+    /// last attempt alone: an earlier one's answer may have been lost.
+    #[must_use]
+    pub fn given_up(self) -> Self {
+        match self {
+            Self::Retryable { after, mut told } => {
+                told.message.push_str(
+                    "; that is of the last attempt, an earlier one may have been made; ask again with the same idempotency key, never with a new one",
+                );
+                Self::Unknown { after, told }
+            }
+            Self::Terminal { .. } | Self::Unknown { .. } => self,
+        }
+    }
+
     /// The failure as a value.
     #[must_use]
     pub fn report(&self) -> Report {
@@ -228,8 +243,10 @@ fn refusal(answer: &Unsuccessful<'_>, ours: &Value) -> Failure {
     }
     match told.code.as_str() {
         // What is in flight under this key may end either way.
-        "outcome_unknown" | "call_in_progress" => Failure::Unknown { after, told },
-        _ => Failure::Retryable { after, told },
+        "cap_contended" | "vendor_unreachable" | "ledger_unavailable" => {
+            Failure::Retryable { after, told }
+        }
+        _ => Failure::Unknown { after, told },
     }
 }
 
@@ -306,6 +323,7 @@ mod tests {
             (503, "ledger_unavailable", false, "Retryable"),
             (409, "call_in_progress", false, "OutcomeUnknown"),
             (504, "outcome_unknown", false, "OutcomeUnknown"),
+            (503, "a_code_of_tomorrow", false, "OutcomeUnknown"),
         ] {
             let failure = refused(status, code, terminal);
             assert_eq!((failure.name(), failure.is_terminal()), (name, terminal), "{code}");
@@ -331,6 +349,14 @@ mod tests {
             let failure = failure(status, Some("call_1"), &body);
             assert_eq!((failure.name(), failure.told().code.as_str()), (name, "card_declined"));
         }
+    }
+
+    #[test]
+    fn what_is_given_up_may_have_been_done_by_an_earlier_attempt() {
+        let given_up = refused(503, "ledger_unavailable", false).given_up();
+        assert_eq!(given_up.name(), "OutcomeUnknown");
+        assert!(given_up.told().message.contains("an earlier one may have been made"));
+        assert_eq!(refused(429, "cap_exhausted", true).given_up().name(), "CapExhausted");
     }
 
     #[test]

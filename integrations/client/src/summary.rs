@@ -24,24 +24,27 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts one charge: its amount, or how it failed.
-    pub fn add(&mut self, ended: &Result<u64, Report>) {
-        match ended {
-            Ok(amount) => {
-                self.charged += 1;
-                self.charged_amount = self.charged_amount.saturating_add(*amount);
+    /// Counts one charge: its amount in the currency's smallest unit, and how it failed if it did.
+    pub fn add(&mut self, amount: u64, failed: Option<&Report>) {
+        let Some(report) = failed else {
+            return self.add_charged(amount);
+        };
+        let prior = report.told.prior.as_ref().map(|prior| prior.state.as_str());
+        match (report.error.as_str(), report.told.code.as_str(), prior) {
+            // It was made before, and only its answer is not to be had.
+            (_, "answer_pruned", _) | (_, _, Some("settled")) => return self.add_charged(amount),
+            ("OutcomeUnknown", _, _) | (_, "answer_withheld", _) | (_, _, Some(_)) => {
+                self.unknown += 1;
             }
-            Err(report) => self.add_failure(report),
-        }
-    }
-
-    fn add_failure(&mut self, report: &Report) {
-        *self.codes.entry(report.told.code.clone()).or_default() += 1;
-        match report.error.as_str() {
-            "CapExhausted" => self.capped += 1,
-            "OutcomeUnknown" => self.unknown += 1,
+            ("CapExhausted", _, _) => self.capped += 1,
             _ => self.failed += 1,
         }
+        *self.codes.entry(report.told.code.clone()).or_default() += 1;
+    }
+
+    fn add_charged(&mut self, amount: u64) {
+        self.charged += 1;
+        self.charged_amount = self.charged_amount.saturating_add(amount);
     }
 
     /// Adds another summary to this one.
@@ -65,14 +68,16 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::Failure;
 
     #[test]
     fn every_end_is_counted_once_and_by_its_code() {
         let mut summary = Summary::default();
-        summary.add(&Ok(100));
-        summary.add(&Err(Failure::invalid_input("amount", "is 0").report()));
+        summary.add(100, None);
+        summary.add(100, Some(&Failure::invalid_input("amount", "is 0").report()));
         let mut twice = summary.clone();
         twice.merge(&summary);
         assert_eq!(
@@ -80,5 +85,20 @@ mod tests {
             (2, 200, 2, 4)
         );
         assert_eq!(twice.codes, BTreeMap::from([("invalid_input".to_owned(), 2)]));
+    }
+
+    #[test]
+    fn what_was_done_before_its_run_was_stopped_is_charged() {
+        let stopped = |state: &str| {
+            let prior = json!({"call_id": "call_1", "state": state, "amount_usd": "1.00"});
+            let report = json!({
+                "error": "KeyRevoked", "terminal": true, "code": "key_revoked", "message": "", "prior": prior,
+            });
+            serde_json::from_value::<Report>(report).unwrap()
+        };
+        let mut summary = Summary::default();
+        summary.add(100, Some(&stopped("settled")));
+        summary.add(100, Some(&stopped("in_doubt")));
+        assert_eq!((summary.charged, summary.unknown, summary.failed), (1, 1, 0));
     }
 }

@@ -11,7 +11,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use axum::http::{HeaderMap, header::AUTHORIZATION};
+use axum::http::{
+    HeaderMap,
+    header::{AUTHORIZATION, ORIGIN},
+};
 use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
@@ -59,13 +62,18 @@ pub enum Unauthorized {
     /// One that is not right.
     #[error("the credential is not valid; nothing was sent")]
     Invalid,
+    /// A page in a browser on this machine.
+    #[error("this comes from a web page; nothing was sent; a page has no business here")]
+    Browser,
     /// A signature of another time.
     #[error(
         "the signature is not of the last five minutes; nothing was sent; sign each request anew"
     )]
     Old,
     /// A signature that was used.
-    #[error("the signature was used before; nothing was sent; sign each request anew")]
+    #[error(
+        "the signature was used before, so that the first request may have been served; nothing was sent now; ask again freshly signed, with the same run and item"
+    )]
     Replayed,
 }
 
@@ -86,7 +94,7 @@ impl Callers {
     /// Whether this request is one of theirs.
     pub fn check(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Unauthorized> {
         if self.is_open() {
-            return Ok(());
+            return not_a_page(headers);
         }
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if let (Some(secret), Some(signature)) = (&self.secret, text(SIGNATURE)) {
@@ -127,6 +135,12 @@ impl Callers {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.is_first(right) { Ok(()) } else { Err(Unauthorized::Replayed) }
     }
+}
+
+/// Loopback is open to every program of this machine, which is meant, and to every page that a
+/// browser shows on it, which is not. A browser names a page's origin when the page posts.
+pub(crate) fn not_a_page(headers: &HeaderMap) -> Result<(), Unauthorized> {
+    if headers.contains_key(ORIGIN) { Err(Unauthorized::Browser) } else { Ok(()) }
 }
 
 impl Seen {
@@ -210,6 +224,14 @@ mod tests {
         assert_eq!(callers().check(&bearer("tokem"), b""), Err(Unauthorized::Invalid));
         assert_eq!(callers().check(&HeaderMap::new(), b""), Err(Unauthorized::Missing));
         assert!(!format!("{:?}", callers()).contains("secret"));
+    }
+
+    #[test]
+    fn a_page_in_a_browser_is_not_served_where_everybody_else_is() {
+        let open = Callers::new(None, None, || NOW);
+        assert_eq!(open.check(&HeaderMap::new(), b""), Ok(()));
+        let page = headers("origin", "https://example.com");
+        assert_eq!(open.check(&page, b""), Err(Unauthorized::Browser));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use keybrake_http_worker::{
     azure, inngest, plain,
     server::serve,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -89,6 +89,12 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn routes(options: &Options, activities: &Activities) -> anyhow::Result<Router> {
+    let empty = |secret: &Option<SecretString>| {
+        secret.as_ref().is_some_and(|secret| secret.expose_secret().trim().is_empty())
+    };
+    if empty(&options.token) || empty(&options.signing_secret) {
+        bail!("--token or --signing-secret is empty, which anybody can guess");
+    }
     let callers = Callers::new(options.token.clone(), options.signing_secret.clone(), wall_clock);
     if callers.is_open() && !options.listen.ip().is_loopback() {
         bail!(

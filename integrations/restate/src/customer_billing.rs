@@ -100,7 +100,10 @@ impl CustomerBilling {
                 Ok(Json(made))
             }
             Err(error) => {
-                if report(&error).error == "VendorDeclined" {
+                // Stripe's decline is final under its key. What was made and is not paid is not
+                // declined: the customer may still pay it.
+                let report = report(&error);
+                if report.told.status == 402 && report.told.vendor_object_id.is_none() {
                     ctx.set(&declined_at, declined.saturating_add(1));
                 }
                 steps.revoke(key.key_id).await?;

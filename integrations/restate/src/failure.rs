@@ -35,7 +35,10 @@ fn text(report: &Report) -> String {
 pub fn in_step(failure: &Failure) -> HandlerError {
     match failure {
         Failure::Terminal { .. } => terminal(failure).into(),
-        Failure::Retryable { .. } | Failure::Unknown { .. } => Again(failure.report()).into(),
+        // Read only once the retries are used up.
+        Failure::Retryable { .. } | Failure::Unknown { .. } => {
+            Again(failure.clone().given_up().report()).into()
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, net::SocketAddr, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Parser;
 use keybrake_client::{Customers, Keybrake, Settings};
 use keybrake_core::time::parse_span;
@@ -30,6 +30,9 @@ struct Options {
     /// Serve only the Restate server with this key (`publickeyv1_…`). May be given more than once.
     #[arg(long = "identity-key", env = "KEYBRAKE_RESTATE_IDENTITY_KEYS", value_delimiter = ',')]
     identity_keys: Vec<String>,
+    /// Serve whoever reaches an address that is not loopback.
+    #[arg(long, env = "KEYBRAKE_RESTATE_UNSIGNED")]
+    unsigned: bool,
     /// For how long a step is retried that failed for a while, such as 10m.
     #[arg(long, env = "KEYBRAKE_RESTATE_RETRY_FOR", default_value = "10m", value_parser = span)]
     retry_for: Duration,
@@ -55,6 +58,13 @@ fn span(text: &str) -> Result<Duration, String> {
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     start_logs(&options.log)?;
+    let is_open = options.identity_keys.is_empty() && !options.listen.ip().is_loopback();
+    if is_open && !options.unsigned {
+        bail!(
+            "whoever reaches {} could charge: give an --identity-key, or say --unsigned where nobody but Restate reaches it",
+            options.listen
+        );
+    }
     let keybrake = Keybrake::new(Settings::from_env()?)?;
     let worker = Worker { keybrake, retry_for: options.retry_for };
     let billing = options.billing.then(|| Customers::at(options.customers_url)).transpose()?;
@@ -67,9 +77,6 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("can't listen on {}", options.listen))?;
-    if served.identity_keys.is_empty() && !options.listen.ip().is_loopback() {
-        tracing::warn!("whoever reaches this address can charge; give it an --identity-key");
-    }
     tracing::info!(listen = %listener.local_addr()?, proxy = ?worker.keybrake, "serving");
     let mut terminated = signal(SignalKind::terminate())?;
     let stop = async move {

@@ -115,18 +115,20 @@ impl Steps<'_> {
         let issued = self
             .step(ISSUE, move |keybrake| async move { keybrake.issue(&asked, &named).await })
             .await;
-        match issued {
-            Err(error) if is_cancelled(&error) => {
-                // The same key once more, if there is one, to learn its name.
-                self.step("revoke-vault-key", move |keybrake| async move {
+        if let Err(error) = &issued
+            && is_cancelled(error)
+        {
+            // The same key once more, if there is one, to learn its name.
+            self.stop(move |keybrake| {
+                let (request, key) = (request.clone(), key.clone());
+                async move {
                     let issued = keybrake.issue(&request, &key).await?;
                     keybrake.revoke(issued.key_id).await
-                })
-                .await?;
-                Err(error)
-            }
-            issued_or_failed => issued_or_failed,
+                }
+            })
+            .await?;
         }
+        issued
     }
 
     /// Takes the run over to a key that lives longer, on the same budget.
@@ -144,8 +146,20 @@ impl Steps<'_> {
 
     /// Stops the run's key. When the step is done, nothing more is sent.
     pub async fn revoke(&self, key: KeyId) -> Result<Revoked, TerminalError> {
-        self.step("revoke-vault-key", move |keybrake| async move { keybrake.revoke(key).await })
-            .await
+        self.stop(move |keybrake| async move { keybrake.revoke(key).await }).await
+    }
+
+    /// A step that a cancellation must not keep from being done: the first one after it is thrown
+    /// away unrun.
+    async fn stop<F>(&self, ask: impl Fn(Keybrake) -> F) -> Result<Revoked, TerminalError>
+    where
+        F: Future<Output = Result<Revoked, Failure>> + Send + 'static,
+    {
+        let stopped = self.step("revoke-vault-key", &ask).await;
+        match stopped {
+            Err(error) if is_cancelled(&error) => self.step("revoke-vault-key", &ask).await,
+            stopped => stopped,
+        }
     }
 
     /// Where the key's money stands. Not journaled as a fact about later: it is as of now.

@@ -20,6 +20,9 @@ const AT_ONCE: usize = 10;
 #[derive(Deserialize)]
 struct Message {
     customer: Customer,
+    /// What makes each delivery the same charge, where a message may be sent again by hand: it has
+    /// another id then. The message's id otherwise.
+    idempotency_key: Option<String>,
     #[serde(flatten)]
     spender: Spender,
 }
@@ -84,7 +87,8 @@ async fn charge(keybrake: &Keybrake, message: &SqsMessage) -> Result<(), Failure
     let body: Value =
         serde_json::from_str(text).map_err(|_| Failure::invalid_input("body", "is not JSON"))?;
     let asked: Message = input::read(body)?;
-    let once = IdempotencyKey::new(message.message_id.as_deref().unwrap_or_default())?;
+    let given = asked.idempotency_key.as_deref().or(message.message_id.as_deref());
+    let once = IdempotencyKey::new(given.unwrap_or_default())?;
     keybrake.charge(&asked.spender, &asked.customer.into(), &once).await?;
     Ok(())
 }

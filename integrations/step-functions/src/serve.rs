@@ -20,10 +20,15 @@ impl From<Named> for Diagnostic {
     fn from(Named(failure): Named) -> Self {
         let told = failure.told();
         let call = told.call_id.as_ref().map(|call_id| format!(" (audit row {call_id})"));
-        Self {
-            error_type: failure.name().to_owned(),
-            error_message: format!("{}: {}{}", told.code, told.message, call.unwrap_or_default()),
-        }
+        let made = told.vendor_object_id.as_ref().map(|id| format!("; it made {id}"));
+        let prior = told.prior.as_ref().map(|prior| {
+            let made = prior.vendor_object_id.as_deref().unwrap_or("nothing that is known");
+            let (state, amount) = (&prior.state, &prior.amount_usd);
+            format!("; before, the same call was {state} with ${amount} and made {made}")
+        });
+        let more: String = [call, made, prior].into_iter().flatten().collect();
+        let message = format!("{}: {}{more}", told.code, told.message);
+        Self { error_type: failure.name().to_owned(), error_message: message }
     }
 }
 

@@ -32,8 +32,16 @@ impl Answer {
     }
 }
 
+/// Which attempt of its step a call is.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt {
+    pub(super) is_first: bool,
+    pub(super) is_last: bool,
+}
+
 /// The answer to what came of a call.
-pub(super) fn answer(came: Came, is_last: bool) -> Answer {
+pub(super) fn answer(came: Came, attempt: Attempt) -> Answer {
+    let is_last = attempt.is_last;
     match came {
         Came::Done(value) => Answer::new(StatusCode::OK, value),
         Came::Failed(error) => failed(&error, is_last),
@@ -41,7 +49,11 @@ pub(super) fn answer(came: Came, is_last: bool) -> Answer {
             let op = op("StepRun", &found, Some(&found.id), &json!({}), &data);
             Answer::new(StatusCode::PARTIAL_CONTENT, json!([op]))
         }
-        Came::Ran { found, result: Err(failure) } => step_failed(&found, &failure, is_last),
+        Came::Ran { found, result: Err(failure) } => {
+            // An earlier attempt's answer may have been lost.
+            let failure = if is_last && !attempt.is_first { failure.given_up() } else { failure };
+            step_failed(&found, &failure, is_last)
+        }
         Came::Planned(found) => {
             let ops: Vec<_> = found.iter().map(planned).collect();
             Answer::new(StatusCode::PARTIAL_CONTENT, Value::Array(ops))

@@ -3,6 +3,8 @@
 //!
 //! A run is named `inngest/{event}/{run id}` in audit rows.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::join_all;
 use keybrake_client::{
     Customers, Failure, Summary, charge::Charge, failure::Report, input, key::Dollars,
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     function::{Function, FunctionError, Run},
+    replay::MOST_STEPS,
     step::{Pending, StepError},
 };
 use crate::activities::{Activities, Activity};
@@ -23,6 +26,8 @@ pub const BILLING: (&str, &str) = ("billing-agent", "billing/subscription.proces
 pub const FAN_OUT: (&str, &str) = ("billing-fan-out", "billing/fan-out");
 const CANCELLED: &str = "inngest/function.cancelled";
 const EVERY: &str = "budget_usd";
+/// Beside them a run issues, fetches and revokes.
+const MOST_CUSTOMERS: usize = MOST_STEPS - 3;
 
 /// All of them.
 #[must_use]
@@ -76,6 +81,7 @@ async fn bill(
     customers: Customers,
 ) -> Result<Value, FunctionError> {
     let asked: Billing = data(&run.event)?;
+    check(asked.customers.as_deref().unwrap_or_default())?;
     let request = json!({
         "vendor": "stripe", "daily_usd_cap": asked.budget_usd, "parent_key_id": asked.parent_key_id,
         "allowed_endpoints": [keybrake_client::charge::ENDPOINT],
@@ -87,9 +93,9 @@ async fn bill(
     let billed = charge_all(&run, &activities, &customers, asked, &key).await;
     let key_id = json!({"key_id": member(&key, "key_id")});
     let revoked =
-        act(&run, "revoke-vault-key", &activities, Activity::RevokeVaultKey, || key_id).await?;
+        act(&run, "revoke-vault-key", &activities, Activity::RevokeVaultKey, || key_id).await;
     Ok(
-        json!({"summary": billed?, "spent_usd": member(&revoked, "spent_usd"), "agent_run_label": member(&key, "agent_run_label")}),
+        json!({"summary": billed?, "spent_usd": revoked.ok().map(|revoked| member(&revoked, "spent_usd")), "agent_run_label": member(&key, "agent_run_label")}),
     )
 }
 
@@ -108,9 +114,9 @@ async fn charge_all(
         let charges: Vec<Charge> = run.step.run("fetch-customers", fetch).await?;
         charges.iter().map(|charge| json!(charge)).collect()
     };
-    let charges = customers.iter().enumerate().map(|(index, customer)| {
-        let name = customer.get("id").or_else(|| customer.get("customer")).and_then(Value::as_str);
-        let item = name.map_or_else(|| index.to_string(), str::to_owned);
+    check(&customers)?;
+    let charges = customers.iter().map(|customer| {
+        let item = id_of(customer);
         act(run, &format!("charge-{item}"), activities, Activity::ChargeOne, || {
             json!({
                 "customer": customer, "item_index": item,
@@ -121,9 +127,33 @@ async fn charge_all(
     let ended = join_all(charges).await;
     let mut summary = Summary::default();
     for (ended, customer) in ended.into_iter().zip(&customers) {
-        summary.add(&ended.map(|_| amount_of(customer)).map_err(report_of));
+        let failed = ended.err().map(report_of);
+        summary.add(amount_of(customer), failed.as_ref());
     }
     Ok(summary)
+}
+
+fn id_of(customer: &Value) -> &str {
+    let id = customer.get("id").or_else(|| customer.get("customer"));
+    id.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// What would go wrong half-way is refused before anything is sent: each customer is named, and once,
+/// and with the steps around them they are no more than Inngest takes.
+fn check(customers: &[Value]) -> Result<(), Failure> {
+    if customers.len() > MOST_CUSTOMERS {
+        let problem = format!("are {}; a run takes {MOST_CUSTOMERS}; split them", customers.len());
+        return Err(Failure::invalid_input("customers", problem));
+    }
+    let mut known = BTreeSet::new();
+    for (index, customer) in customers.iter().enumerate() {
+        let id = id_of(customer);
+        if id.is_empty() || !known.insert(id) {
+            let problem = "has no id, or one that is there twice; add its amounts up";
+            return Err(Failure::invalid_input(&format!("customers[{index}]"), problem));
+        }
+    }
+    Ok(())
 }
 
 fn member(value: &Value, name: &str) -> Value {
@@ -131,7 +161,8 @@ fn member(value: &Value, name: &str) -> Value {
 }
 
 fn amount_of(customer: &Value) -> u64 {
-    let amount = customer.get("amount_cents").or_else(|| customer.get("amount"));
+    let names = ["amount_cents", "amountCents", "amount"];
+    let amount = names.iter().find_map(|name| customer.get(*name));
     amount.and_then(Value::as_u64).unwrap_or(0)
 }
 

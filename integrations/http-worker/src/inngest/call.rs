@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::answer::Attempt;
+
 /// The body of a call.
 #[derive(Deserialize)]
 pub(super) struct Call {
@@ -41,8 +43,11 @@ impl Call {
         self.use_api || self.ctx.use_api
     }
 
-    /// Whether a failure of this attempt is the last.
-    pub(super) const fn is_last(&self) -> bool {
-        self.ctx.attempt.saturating_add(1) >= self.ctx.max_attempts
+    /// Which attempt this is.
+    pub(super) const fn attempt(&self) -> Attempt {
+        Attempt {
+            is_first: self.ctx.attempt == 0,
+            is_last: self.ctx.attempt.saturating_add(1) >= self.ctx.max_attempts,
+        }
     }
 }

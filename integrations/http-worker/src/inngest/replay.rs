@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use keybrake_client::Failure;
+use keybrake_client::{Failure, Reason, Told};
 use serde_json::Value;
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 };
 
 /// The most steps of one run, and the largest result of one, by Inngest's own limits.
-const MOST_STEPS: usize = 1_000;
+pub(super) const MOST_STEPS: usize = 1_000;
 const LARGEST_RESULT: usize = 4 * 1024 * 1024;
 
 /// What the server asks for.
@@ -98,10 +98,9 @@ async fn run_one(mut found: Found) -> Came {
     let result = work.await.and_then(|value| match value.to_string().len() {
         0..=LARGEST_RESULT => Ok(value),
         length => {
-            let problem = format!(
-                "has {length} bytes and may have {LARGEST_RESULT}; the step was done; return less"
-            );
-            Err(Failure::invalid_input("result", problem))
+            let message = format!("the step was done, and its result has {length} bytes, which is over Inngest's {LARGEST_RESULT}; return less");
+            let told = Told { code: "result_too_large".to_owned(), message, ..Told::default() };
+            Err(Failure::Terminal { reason: Reason::InvalidInput, told: Box::new(told) })
         }
     });
     Came::Ran { found, result }

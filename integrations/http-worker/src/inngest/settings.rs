@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 use crate::auth::{Now, WINDOW, same, signature_of};
 
 const CLOUD_API: &str = "https://api.inngest.com";
+/// In bytes.
+const SHORTEST_KEY: usize = 8;
 const DEV_API: &str = "http://127.0.0.1:8288";
 
 /// Whether requests must be signed.
@@ -124,9 +126,9 @@ impl SigningKey {
                 Some((environment, key)) => (format!("signkey-{environment}-"), key),
                 None => (String::new(), text),
             };
-        if hex::decode(key).is_err() {
+        if !hex::decode(key).is_ok_and(|bytes| bytes.len() >= SHORTEST_KEY) {
             return Err(InvalidSettings(format!(
-                "{name} is not of the form signkey-prod-… with hex digits"
+                "{name} is not of the form signkey-prod-… with 16 hex digits or more"
             )));
         }
         Ok(Self { prefix, key: key.to_owned().into() })

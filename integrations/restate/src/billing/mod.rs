@@ -14,8 +14,10 @@ mod fan_out;
 
 pub use fan_out::{FanOut, Progress};
 
+use std::collections::BTreeSet;
+
 use keybrake_client::{
-    Customers, Handle, IssueRequest, IssuedKey, Spender, Summary,
+    Customers, Failure, Handle, IdempotencyKey, IssueRequest, IssuedKey, Spender, Summary,
     charge::{self, Charge},
     key::{Dollars, Revoked},
 };
@@ -25,7 +27,7 @@ use serde_json::{Value, json};
 
 use crate::{
     charge_one::ChargeOneClient,
-    failure::report,
+    failure::{report, terminal},
     input,
     steps::{Steps, Worker},
 };
@@ -59,8 +61,9 @@ pub struct Billed {
     pub agent_run_label: String,
     /// How the charges ended.
     pub summary: Summary,
-    /// What the key had spent when it was revoked.
-    pub revoked: Revoked,
+    /// What the key had spent when it was revoked. None where that could not be done: the key then
+    /// lives to its expiry.
+    pub revoked: Option<Revoked>,
 }
 
 /// A run whose charges are on their way.
@@ -99,9 +102,9 @@ impl Billing {
         let key = steps.issue(asked.issue_request()).await?;
         let charged = self.charge_all(&ctx, &steps, &key, asked).await;
         // On success, on failure and on cancellation alike.
-        let revoked = steps.revoke(key.key_id).await?;
+        let revoked = steps.revoke(key.key_id).await;
         let agent_run_label = key.agent_run_label;
-        Ok(Json(Billed { agent_run_label, summary: charged?, revoked }))
+        Ok(Json(Billed { agent_run_label, summary: charged?, revoked: revoked.ok() }))
     }
 
     /// The same, without waiting: `FanOut/{agent_run_label}/summary` tells how far it is.
@@ -114,7 +117,7 @@ impl Billing {
         let asked: PlanRun = input::read(input)?;
         let steps = self.worker.steps(&ctx, "Billing", ctx.invocation_id());
         let key = steps.issue(asked.issue_request()).await?;
-        let customers = match self.customers_of(&steps, asked).await {
+        let customers = match self.keyed_customers(&steps, asked).await {
             Ok(customers) => customers,
             Err(error) => {
                 steps.revoke(key.key_id).await?;
@@ -124,8 +127,8 @@ impl Billing {
         let (label, charges) = (key.agent_run_label.clone(), customers.len());
         let counted = ctx.object_client::<fan_out::FanOutClient>(label.clone());
         counted.begin(Json(json!({"key_id": key.key_id, "charges": charges}))).send();
-        for charge in customers {
-            let idempotency_key = steps.item(&charge.customer)?.as_str().to_owned();
+        for (charge, key_of_item) in customers {
+            let idempotency_key = key_of_item.as_str().to_owned();
             let item =
                 Item { agent_run_label: label.clone(), key: key.handle(), charge, idempotency_key };
             ctx.service_client::<BillingClient>().charge_item(Json(json!(item))).send();
@@ -141,7 +144,7 @@ impl Billing {
         let key = input::idempotency_key(item.idempotency_key)?;
         let ended = steps.charge(&Spender::from(item.key), &item.charge, &key).await;
         let mut summary = Summary::default();
-        summary.add(&ended.as_ref().map(|charged| charged.amount).map_err(report));
+        summary.add(item.charge.amount, ended.as_ref().err().map(report).as_ref());
         ctx.object_client::<fan_out::FanOutClient>(item.agent_run_label)
             .ended(Json(json!(summary)))
             .send();
@@ -157,10 +160,9 @@ impl Billing {
         key: &IssuedKey,
         asked: PlanRun,
     ) -> Result<Summary, TerminalError> {
-        let customers = self.customers_of(steps, asked).await?;
+        let customers = self.keyed_customers(steps, asked).await?;
         let mut calls = Vec::with_capacity(customers.len());
-        for charge in customers {
-            let once = steps.item(&charge.customer)?;
+        for (charge, once) in customers {
             let input =
                 json!({"key": key.handle(), "charge": charge, "idempotency_key": once.as_str()});
             calls.push((
@@ -171,12 +173,31 @@ impl Billing {
         let mut summary = Summary::default();
         for (amount, call) in calls {
             match call.await {
-                Ok(_) => summary.add(&Ok(amount)),
+                Ok(_) => summary.add(amount, None),
                 Err(error) if crate::failure::is_cancelled(&error) => return Err(error),
-                Err(error) => summary.add(&Err(report(&error))),
+                Err(error) => summary.add(amount, Some(&report(&error))),
             }
         }
         Ok(summary)
+    }
+
+    /// Whom to charge, each with its idempotency key. All of it is checked before anything is sent.
+    async fn keyed_customers(
+        &self,
+        steps: &Steps<'_>,
+        asked: PlanRun,
+    ) -> Result<Vec<(Charge, IdempotencyKey)>, TerminalError> {
+        let mut known = BTreeSet::new();
+        let mut keyed = Vec::new();
+        for charge in self.customers_of(steps, asked).await? {
+            if !known.insert(charge.customer.clone()) {
+                let problem = format!("{} is there twice; add its amounts up", charge.customer);
+                return Err(terminal(&Failure::invalid_input("customers", problem)));
+            }
+            let key = steps.item(&charge.customer)?;
+            keyed.push((charge, key));
+        }
+        Ok(keyed)
     }
 
     async fn customers_of(
