@@ -117,6 +117,20 @@ install_restate() {
   install_npm restate-typescript "$root/examples/restate-typescript"
 }
 
+install_durable() {
+  install_python durable "$root/examples/durable-task-python/requirements.txt" 'durabletask.testing.in_memory_backend'
+}
+
+# The backend for JavaScript, and the example built from its pins.
+install_durable_node() {
+  install_npm durable-node "$root/tests/durable"
+  local example="durable-functions-typescript"
+  install_npm "$example" "$root/examples/$example"
+  rm -rf "${tools:?}/$example/src" "${tools:?}/$example/dist"
+  cp -r "$root/examples/$example/src" "$root/examples/$example/tsconfig.json" "$tools/$example/"
+  (cd "$tools/$example" && node_modules/.bin/tsc) || fail "examples/$example does not compile"
+}
+
 mkdir -p "$tools"
 require_python
 case "${1-all}" in
@@ -127,11 +141,14 @@ all)
   install_ray
   install_node
   install_restate
+  install_durable
+  install_durable_node
   ;;
+durable) install_durable ;;
 ray) install_ray ;;
 restate)
   require_node
   install_restate
   ;;
-*) fail "it installs all, or what ray or restate needs" ;;
+*) fail "it installs all, or what durable, ray or restate needs" ;;
 esac

@@ -157,7 +157,7 @@ impl Engine {
 /// The installed server.
 #[expect(clippy::expect_used, reason = "a test that can't start fails")]
 fn server() -> PathBuf {
-    let packages = sdk::tools().join("restate/node_modules/@restatedev");
+    let packages = sdk::installed("restate").join("node_modules/@restatedev");
     let found = std::fs::read_dir(packages).expect("tests/install.sh ran").flatten().next();
     found.expect("a server for this machine").path().join("bin/restate-server")
 }

@@ -59,15 +59,28 @@ impl Sdk {
 /// Where it did not run.
 #[must_use]
 pub fn tools() -> PathBuf {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-tools");
-    for stamp in ["python.stamp", "node.stamp"] {
-        assert!(
-            tools.join(stamp).exists(),
-            "the SDKs are not installed in {}: run make test",
-            tools.display()
-        );
-    }
-    tools
+    require("python");
+    require("node");
+    folder()
+}
+
+/// Where it has put what goes by this name.
+///
+/// # Panics
+/// Where it did not.
+#[must_use]
+pub fn installed(name: &str) -> PathBuf {
+    require(name);
+    folder().join(name)
+}
+
+fn require(name: &str) {
+    let is_there = folder().join(format!("{name}.stamp")).exists();
+    assert!(is_there, "{name} is not installed in {}: run make test", folder().display());
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-tools")
 }
 
 /// The Python that has the SDKs.

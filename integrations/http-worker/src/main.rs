@@ -52,7 +52,12 @@ struct Options {
     #[arg(long, env = "KEYBRAKE_CUSTOMERS_URL")]
     customers_url: Option<String>,
     /// How many activities run at a time; others wait.
-    #[arg(long, env = "KEYBRAKE_WORKER_AT_ONCE", default_value_t = 256)]
+    #[arg(
+        long,
+        env = "KEYBRAKE_WORKER_AT_ONCE",
+        default_value_t = 256,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
     at_once: u16,
     /// How long an activity may take, such as 100s.
     #[arg(long, env = "KEYBRAKE_WORKER_TIMEOUT", default_value = "100s", value_parser = span)]

@@ -41,7 +41,8 @@ async fn attempt(
     instance: &str,
     input: Option<String>,
 ) -> Result<Value, Failure> {
-    let Some((activity, ..)) = Activity::ALL.into_iter().find(|(_, _, known)| *known == name) else {
+    let Some((activity, ..)) = Activity::ALL.into_iter().find(|(_, _, known)| *known == name)
+    else {
         let names = Activity::ALL.map(|(_, _, known)| known).join(", ");
         let problem = format!("this worker has no {name:?}; it has {names}");
         return Err(Failure::invalid_input("activity", problem));
@@ -62,12 +63,13 @@ fn read(text: &str) -> Result<(Value, FailuresAs), Failure> {
         let problem = format!("has {} bytes, of at most {LARGEST_BODY}", text.len());
         return Err(Failure::invalid_input("input", problem));
     }
-    let mut input: Value = serde_json::from_str(text)
-        .map_err(|_| Failure::invalid_input("input", "is not JSON"))?;
+    let mut input: Value =
+        serde_json::from_str(text).map_err(|_| Failure::invalid_input("input", "is not JSON"))?;
     let failures = match input.as_object_mut().and_then(|fields| fields.remove("failures")) {
         None => FailuresAs::default(),
-        Some(wanted) => FailuresAs::deserialize(wanted)
-            .map_err(|_| Failure::invalid_input("failures", "is neither \"failure\" nor \"value\""))?,
+        Some(wanted) => FailuresAs::deserialize(wanted).map_err(|_| {
+            Failure::invalid_input("failures", "is neither \"failure\" nor \"value\"")
+        })?,
     };
     Ok((input, failures))
 }
@@ -108,8 +110,10 @@ mod tests {
 
     #[test]
     fn what_may_hold_a_token_is_not_shown() {
-        let request = ActivityRequest { input: Some("vault_key_x".to_owned()), ..Default::default() };
-        let response = ActivityResponse { result: Some("vault_key_x".to_owned()), ..Default::default() };
+        let request =
+            ActivityRequest { input: Some("vault_key_x".to_owned()), ..Default::default() };
+        let response =
+            ActivityResponse { result: Some("vault_key_x".to_owned()), ..Default::default() };
         assert!(!format!("{request:?} {response:?}").contains("vault_key_x"));
     }
 }

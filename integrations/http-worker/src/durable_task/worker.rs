@@ -3,14 +3,17 @@
 //! The backend gives an activity again whose worker is gone. So nothing here needs to be kept: the
 //! same run and item are the same charge.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
 use super::{
     backend::Backend,
@@ -50,41 +53,66 @@ impl Worker {
     /// Works until the word to stop, and then lets what runs end, for half a minute at most.
     pub async fn work(self, stop: CancellationToken) {
         let mut pause = FIRST_PAUSE;
-        while let Some(ended) = stop.run_until_cancelled(self.take(&mut pause)).await {
+        loop {
+            let begun = Instant::now();
+            let ended = self.take(&stop).await;
+            if stop.is_cancelled() {
+                // The stream is in `ended` and open meanwhile: a backend takes its end for the worker's.
+                return self.drain().await;
+            }
+            if begun.elapsed() > LONGEST_PAUSE {
+                pause = FIRST_PAUSE;
+            }
             let why = ended.err();
             let why = why.as_ref().map_or("the stream ended", Status::message);
-            tracing::warn!(backend = ?self.backend, pause = ?pause, "no work: {why}");
-            if stop.run_until_cancelled(sleep(pause)).await.is_none() {
-                break;
-            }
+            tracing::warn!(backend = ?self.backend, ?pause, "no work: {why}");
+            stop.run_until_cancelled(sleep(pause)).await;
             pause = LONGEST_PAUSE.min(pause * 2);
         }
+    }
+
+    /// Takes work until the stream ends, or until the word to stop, which gives the open stream.
+    async fn take(&self, stop: &CancellationToken) -> Result<Option<Streaming<WorkItem>>, Status> {
+        let Some(opened) = stop.run_until_cancelled(self.open()).await else {
+            return Ok(None);
+        };
+        let mut stream = opened?;
+        while let Some(next) = stop.run_until_cancelled(self.next(&mut stream)).await {
+            let Some((item, turn)) = next? else {
+                return Ok(None);
+            };
+            self.begin(item, turn);
+        }
+        Ok(Some(stream))
+    }
+
+    async fn open(&self) -> Result<Streaming<WorkItem>, Status> {
+        self.backend.hello().await?;
+        tracing::info!(backend = ?self.backend, "taking activities");
+        // Some backends answer this only when there is work.
+        self.backend.work(self.wanted()).await
+    }
+
+    /// What comes next, once there is a turn for it: the rest stays with the backend, for others.
+    async fn next(
+        &self,
+        stream: &mut Streaming<WorkItem>,
+    ) -> Result<Option<(WorkItem, OwnedSemaphorePermit)>, Status> {
+        let turn = Arc::clone(&self.free).acquire_owned().await;
+        let turn = turn.map_err(|_| Status::cancelled("no turns are given any more"))?;
+        Ok(stream.message().await?.map(|item| (item, turn)))
+    }
+
+    async fn drain(&self) {
         self.running.close();
         if timeout(DRAINS_WITHIN, self.running.wait()).await.is_err() {
             tracing::warn!("activities that still ran were cut off; the backend gives them again");
         }
     }
 
-    /// Takes work until the stream ends.
-    async fn take(&self, pause: &mut Duration) -> Result<(), Status> {
-        self.backend.hello().await?;
-        let mut stream = pin!(self.backend.work(self.wanted()).await?);
-        tracing::info!(backend = ?self.backend, "taking activities");
-        *pause = FIRST_PAUSE;
-        loop {
-            // Only who can begin at once takes more: the rest stays with the backend, for others.
-            let Ok(turn) = Arc::clone(&self.free).acquire_owned().await else {
-                return Ok(());
-            };
-            let Some(item) = stream.message().await? else {
-                return Ok(());
-            };
-            self.begin(item, turn);
-        }
-    }
-
     fn wanted(&self) -> GetWorkItems {
-        let name = |(_, _, name): &(Activity, &str, &str)| ActivityFilter { name: (*name).to_owned() };
+        let name =
+            |(_, _, name): &(Activity, &str, &str)| ActivityFilter { name: (*name).to_owned() };
         let filters = Filters { activities: Activity::ALL.iter().map(name).collect() };
         GetWorkItems { most_activities: self.at_once, filters: Some(filters) }
     }
