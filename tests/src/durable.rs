@@ -3,9 +3,11 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
     API_KEY, SECRET,
@@ -13,6 +15,9 @@ use crate::{
     rig::read,
     sdk,
 };
+
+/// How long a run may take.
+const ENDS_WITHIN: Duration = Duration::from_mins(1);
 
 /// The Python that has Durable Task.
 #[must_use]
@@ -121,7 +126,8 @@ pub fn example(
 /// Where it fails, or prints none.
 #[expect(clippy::expect_used, reason = "a program that fails fails its test")]
 pub async fn printed(mut command: tokio::process::Command) -> Value {
-    let output = command.kill_on_drop(true).output().await.expect("it starts");
+    let output = timeout(ENDS_WITHIN, command.kill_on_drop(true).output()).await;
+    let output = output.expect("it ends in time").expect("it starts");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let complained = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}\n{complained}");

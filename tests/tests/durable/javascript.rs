@@ -2,7 +2,11 @@
 //! stand-in for Azure's host.
 
 use keybrake::sandbox::{Faults, Settings};
-use keybrake_tests::{durable, rig::Rig, sdk};
+use keybrake_tests::{
+    durable,
+    rig::{Rig, eventually},
+    sdk,
+};
 use serde_json::{Value, json};
 
 use crate::{calls, charged, issued};
@@ -102,9 +106,14 @@ async fn what_durable_functions_retries_after_a_lost_answer_is_one_charge() {
     let rig = Rig::start(Settings::default()).await;
     let order =
         json!({"budget_usd": 40, "customers": durable::customers(&rig.vendor_url, 20).await});
-    rig.sandbox.set_faults(Faults { answer_lost: 200_000, ..Faults::default() }).unwrap();
+    rig.sandbox.set_faults(Faults { answer_lost: 1_000_000, ..Faults::default() }).unwrap();
+    let struck = async {
+        let faults = || rig.sandbox.requests().faults;
+        eventually("an answer is lost", || async { faults().get("answer_lost").copied() }).await;
+        rig.sandbox.set_faults(Faults::default()).unwrap();
+    };
 
-    let ended = hosted(&rig, &order, &[]).await;
+    let (ended, ()) = tokio::join!(hosted(&rig, &order, &[]), struck);
 
     let tries: Vec<_> = ended["tries"].as_object().unwrap().values().collect();
     assert!(tries.iter().any(|tries| tries.as_u64() > Some(1)), "none was tried again: {ended}");
