@@ -2,11 +2,18 @@
 
 CARGO ?= cargo
 
-.PHONY: demo example-inngest example-ray example-restate example-step-functions test tools bench mutants check
+.PHONY: demo example-durable example-inngest example-ray example-restate example-step-functions test tools bench mutants check
 
 ## See it work: 200 charges against a $50 cap, at a vendor that loses answers.
 demo:
 	$(CARGO) run --release --locked --package keybrake -- demo $(ARGS)
+
+## Durable Task on this machine: an orchestration in Python bills 50 customers under a $20 cap. What the
+## engine, the ledger and the vendor say of it.
+example-durable:
+	tests/install.sh durable
+	$(CARGO) build --locked --quiet --workspace --bins
+	target/debug/durable
 
 ## Ray with the proxy and its sandbox: three ways to charge twice, and how each charges once.
 example-ray:

@@ -134,6 +134,20 @@ install_step_functions() {
     fail "asl-validator does not load"
 }
 
+install_durable() {
+  install_python durable "$root/examples/durable-task-python/requirements.txt" 'durabletask.testing.in_memory_backend'
+}
+
+# The backend for JavaScript, and the example built from its pins.
+install_durable_node() {
+  install_npm durable-node "$root/tests/durable"
+  local example="durable-functions-typescript"
+  install_npm "$example" "$root/examples/$example"
+  rm -rf "${tools:?}/$example/src" "${tools:?}/$example/dist"
+  cp -r "$root/examples/$example/src" "$root/examples/$example/tsconfig.json" "$tools/$example/"
+  (cd "$tools/$example" && node_modules/.bin/tsc) || fail "examples/$example does not compile"
+}
+
 mkdir -p "$tools"
 require_python
 case "${1-all}" in
@@ -146,7 +160,10 @@ all)
   install_restate
   install_inngest
   install_step_functions
+  install_durable
+  install_durable_node
   ;;
+durable) install_durable ;;
 ray) install_ray ;;
 restate)
   require_node
@@ -156,5 +173,5 @@ step-functions)
   require_node
   install_step_functions
   ;;
-*) fail "it installs all, or what ray, restate or step-functions needs" ;;
+*) fail "it installs all, or what durable, ray, restate or step-functions needs" ;;
 esac

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: a proxy and a sandbox, in this process or as real ones.
 
+pub mod durable;
 pub mod engine;
 pub mod examples;
 pub mod guide;

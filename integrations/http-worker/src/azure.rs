@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     activities::{Activities, Activity},
     plain::{failed, succeeded},
-    server::body_of,
+    server::{LARGEST_BODY, body_of},
 };
 
 /// The input is a JSON text that was serialized again on its way, up to so often.
@@ -40,24 +40,30 @@ async fn function(
 ) -> Response {
     let (_, body) = match body_of(request).await {
         Ok(request) => request,
+        // The same input is as large the next time.
+        Err(refused) if refused.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let problem = format!("is over {LARGEST_BODY} bytes, or broke off");
+            return value(&failed(&Failure::invalid_input("body", problem)));
+        }
         Err(refused) => return refused,
     };
     let Some(activity) = Activity::named(&name) else {
         let names: Vec<_> = Activity::ALL.iter().map(|(_, _, azure)| *azure).collect();
-        let message = format!("this worker has no function {name:?}; it has {}", names.join(", "));
+        let message = format!(
+            "this worker has no function {name:?}; it has {}; nothing was sent",
+            names.join(", ")
+        );
         return (StatusCode::NOT_FOUND, Json(json!({"message": message}))).into_response();
     };
     let Some(envelope) = serde_json::from_slice(&body).ok().and_then(|body| Envelope::read(&body))
     else {
         let failure =
             Failure::invalid_input("body", "is not the host's envelope with one Data member");
-        return (StatusCode::OK, Json(envelope_of(&failed(&failure)))).into_response();
+        return value(&failed(&failure));
     };
     match activities.run(activity, envelope.instance.as_deref(), envelope.input).await {
-        Ok(done) => Json(envelope_of(&succeeded(done))).into_response(),
-        Err(failure @ Failure::Terminal { .. }) => {
-            Json(envelope_of(&failed(&failure))).into_response()
-        }
+        Ok(done) => value(&succeeded(done)),
+        Err(failure @ Failure::Terminal { .. }) => value(&failed(&failure)),
         Err(failure @ (Failure::Retryable { .. } | Failure::Unknown { .. })) => {
             let status =
                 StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
@@ -68,8 +74,8 @@ async fn function(
     }
 }
 
-fn envelope_of(value: &Value) -> Value {
-    json!({"Outputs": {}, "Logs": [], "ReturnValue": value})
+fn value(value: &Value) -> Response {
+    Json(json!({"Outputs": {}, "Logs": [], "ReturnValue": value})).into_response()
 }
 
 /// What the host sends.
@@ -83,12 +89,21 @@ impl Envelope {
         let data = body.get("Data")?.as_object()?;
         // The binding's name is the user's; an activity has one.
         let input = data.values().next().filter(|_| data.len() == 1)?;
-        let instance = body.pointer("/Metadata/instanceId").map(|id| unwrapped(id.clone()));
-        Some(Self {
-            instance: instance.and_then(|id| id.as_str().map(str::to_owned)),
-            input: unwrapped(input.clone()),
-        })
+        let instance = body.pointer("/Metadata/instanceId").and_then(Value::as_str);
+        Some(Self { instance: instance.map(text_of), input: unwrapped(input.clone()) })
     }
+}
+
+/// The text inside of texts that are JSON themselves. A run may be called `42`, which is no number.
+fn text_of(text: &str) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..WRAPPED {
+        let Ok(inner) = serde_json::from_str(&text) else {
+            break;
+        };
+        text = inner;
+    }
+    text
 }
 
 /// The value inside of texts that are JSON themselves.

@@ -1,8 +1,9 @@
-//! Keybrake's activities for engines that call a worker over HTTP.
+//! Keybrake's activities for engines that call a worker over HTTP, or give it work over gRPC.
 //!
 //! ```text
 //! Inngest ─────────── inngest ──┐
-//! Azure's host ────── azure ────┼─► activities ─► Keybrake ─► vendor
+//! Azure's host ────── azure ────┤
+//! Durable Task ─ durable_task ──┼─► activities ─► Keybrake ─► vendor
 //! anything, by JSON ─ plain ────┘
 //! ```
 //!
@@ -12,6 +13,7 @@
 pub mod activities;
 pub mod auth;
 pub mod azure;
+pub mod durable_task;
 pub mod inngest;
 pub mod plain;
 pub mod server;

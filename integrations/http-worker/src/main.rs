@@ -10,7 +10,7 @@ use keybrake_core::time::parse_span;
 use keybrake_http_worker::{
     activities::Activities,
     auth::{Callers, wall_clock},
-    azure, inngest, plain,
+    azure, durable_task, inngest, plain,
     server::serve,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -18,6 +18,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 /// Serves Keybrake's activities to engines that call over HTTP.
@@ -41,12 +42,23 @@ struct Options {
     /// Serve the ready functions to Inngest.
     #[arg(long, env = "KEYBRAKE_WORKER_INNGEST")]
     inngest: bool,
+    /// Take activities from this Durable Task backend too, such as <http://127.0.0.1:4001>.
+    #[arg(long, env = "KEYBRAKE_WORKER_DURABLE_TASK")]
+    durable_task: Option<String>,
+    /// The backend's task hub, where it has several.
+    #[arg(long, env = "KEYBRAKE_WORKER_TASK_HUB", requires = "durable_task")]
+    task_hub: Option<String>,
     /// Who is on a plan, for the ready functions: answers `[{"id", "amount_cents", "payment_method"?}]`.
     #[arg(long, env = "KEYBRAKE_CUSTOMERS_URL")]
     customers_url: Option<String>,
     /// How many activities run at a time; others wait.
-    #[arg(long, env = "KEYBRAKE_WORKER_AT_ONCE", default_value_t = 256)]
-    at_once: usize,
+    #[arg(
+        long,
+        env = "KEYBRAKE_WORKER_AT_ONCE",
+        default_value_t = 256,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    at_once: u16,
     /// How long an activity may take, such as 100s.
     #[arg(long, env = "KEYBRAKE_WORKER_TIMEOUT", default_value = "100s", value_parser = span)]
     timeout: Duration,
@@ -66,7 +78,7 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     start_logs(&options.log)?;
     let keybrake = Keybrake::new(Settings::from_env()?)?;
-    let activities = Activities::new(keybrake, "worker", options.at_once, options.timeout);
+    let activities = Activities::new(keybrake, "worker", options.at_once.into(), options.timeout);
     let (listen, router) = match options.azure_port {
         Some(port) => {
             let listen = SocketAddr::from(([127, 0, 0, 1], port));
@@ -77,15 +89,34 @@ async fn main() -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
     tracing::info!(listen = %listener.local_addr()?, proxy = ?activities.keybrake, "serving");
+    let stop = CancellationToken::new();
     let mut terminated = signal(SignalKind::terminate())?;
-    let stop = async move {
+    let stopping = stop.clone();
+    tokio::spawn(async move {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminated.recv() => {}
         }
-    };
-    serve(listener, router, stop).await?;
+        stopping.cancel();
+    });
+    let served = serve(listener, router, stop.clone().cancelled_owned());
+    match durable_task(&options, &activities)? {
+        Some(worker) => tokio::join!(served, worker.work(stop)).0?,
+        None => served.await?,
+    }
     Ok(())
+}
+
+fn durable_task(
+    options: &Options,
+    activities: &Activities,
+) -> anyhow::Result<Option<durable_task::Worker>> {
+    let Some(address) = &options.durable_task else {
+        return Ok(None);
+    };
+    let backend = durable_task::Backend::at(address, options.task_hub.as_deref())?;
+    let activities = activities.of_engine("durable-task");
+    Ok(Some(durable_task::Worker::new(backend, activities, options.at_once)))
 }
 
 fn routes(options: &Options, activities: &Activities) -> anyhow::Result<Router> {

@@ -13,11 +13,11 @@ use serde_json::json;
 use tokio::{net::TcpListener, time::timeout};
 
 /// What Inngest may send: 4 MB of state, and its envelope.
-const LARGEST_BODY: usize = 6 * 1024 * 1024;
+pub(crate) const LARGEST_BODY: usize = 6 * 1024 * 1024;
 /// How long a request's body may take to come.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// How long what runs may go on after the word to stop.
-const DRAINS_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const DRAINS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A request with its body, or the answer to one that is too large or too slow.
 pub(crate) async fn body_of(request: Request) -> Result<(Parts, Bytes), Response> {
