@@ -131,3 +131,41 @@ impl Wake for Woken {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    async fn replayed(steps: usize) -> Came {
+        let function = Function::new("f", "e", move |run: Run| async move {
+            let steps = (0..steps)
+                .map(|step| run.step.run(&step.to_string(), move || async move { Ok(step) }));
+            join_all(steps).await;
+            Ok(Value::Null)
+        });
+        let event = Value::Null;
+        let (run_id, memo) = ("r".to_owned(), HashMap::new());
+        replay(&function, Asked { run_id, attempt: 0, event, memo, step: None, may_run: true })
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_run_has_as_many_steps_as_inngest_takes() {
+        let Came::Planned(planned) = replayed(MOST_STEPS).await else { panic!("a plan") };
+        assert_eq!(planned.len(), MOST_STEPS);
+        let Came::Failed(error) = replayed(MOST_STEPS + 1).await else { panic!("a failure") };
+        assert_eq!(error.name, "TooManySteps");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_waits_for_something_else_is_told_so() {
+        let function = Function::new("f", "e", |_| async { std::future::pending().await });
+        let event = Value::Null;
+        let (run_id, memo) = ("r".to_owned(), HashMap::new());
+        let asked = Asked { run_id, attempt: 0, event, memo, step: None, may_run: true };
+        let Came::Failed(error) = replay(&function, asked).await else { panic!("a failure") };
+        assert_eq!(error.name, "NotAStep");
+    }
+}
