@@ -56,6 +56,17 @@ fn an_update_holds_the_increase_and_gives_a_decrease_back() {
 }
 
 #[test]
+fn a_part_that_gives_nothing_back_keeps_its_row_as_it_was() {
+    let (mut bench, key) = Bench::with_cap(10);
+    let made = create(&mut bench, &key, 4);
+    let raised = stands(&mut bench, &about(&key, PI, 9, "up"), 9);
+    let before = bench.call(made.call).clone();
+    stands(&mut bench, &about(&key, PI, 7, "down"), 7);
+    assert_eq!(bench.call(raised.call).settled(), usd(3));
+    assert_eq!(bench.call(made.call), &before);
+}
+
+#[test]
 fn an_object_that_the_ledger_does_not_know_counts_in_full() {
     let (mut bench, key) = Bench::with_cap(10);
     let held = bench.hold(&about(&key, PI, 8, "confirm"));
@@ -214,6 +225,21 @@ fn the_final_price_corrects_a_call_that_awaits_it_once() {
         assert_eq!(state(&bench.conclude(bill)), "ignored");
         let gone = concluded(&held, Finding::NotBilled);
         assert_eq!(state(&bench.conclude(gone)), "ignored");
+    }
+}
+
+#[test]
+fn only_what_was_executed_awaits_its_bill_and_only_where_the_vendor_sends_one() {
+    for (awaits_bill, evidence, awaits) in [
+        (true, Evidence::moved(usd(6)), true),
+        (false, Evidence::moved(usd(6)), false),
+        (true, Evidence::NotExecuted, false),
+        (true, Evidence::Unknown, false),
+    ] {
+        let (mut bench, key) = Bench::with_cap(10);
+        let held = bench.hold(&charge(&key, 6, "a"));
+        bench.finish(crate::ledger::Finish { awaits_bill, ..answered(&held, evidence) });
+        assert_eq!(bench.call(held.call).awaits_bill, awaits, "{evidence:?}");
     }
 }
 

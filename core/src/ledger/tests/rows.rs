@@ -46,10 +46,15 @@ fn calls(bench: &mut Bench) -> Vec<(Call, bool, bool)> {
 }
 
 #[test]
-fn a_call_is_open_in_flight_and_in_doubt() {
+fn a_call_is_open_in_flight_and_in_doubt_and_held_in_flight_alone() {
+    let mut held = Vec::new();
     for (call, open, _) in calls(&mut Bench::default()) {
         assert_eq!(call.is_open(), open, "{call:?}");
+        if call.is_held() {
+            held.push(call.request.idempotency_key);
+        }
     }
+    assert_eq!(held, [Some("held".to_owned()), None], "a payment and a read");
 }
 
 #[test]

@@ -325,6 +325,43 @@ fn a_list_of_tags_proves_no_absence_of_a_call_that_carries_none() {
 }
 
 #[test]
+fn in_a_list_of_tags_only_the_calls_own_is_found() {
+    let call = call("/v1/checkout/sessions");
+    let session = |id: &str, tag: &str| json!({ "id": id, "metadata": { "keybrake_call": tag } });
+    let own = call.id.to_string();
+    let listed = [session("cs_1", &own), session("cs_2", "call_other"), json!({ "id": "cs_3" })];
+    let (_, says) = read_all(&stripe(), &call, |_| whole(&listed));
+    assert!(matches!(says, Verdict::Found { id, .. } if id == "cs_1"));
+}
+
+/// What an object stands for, and what it means, for a call of 5 dollars that is about it.
+fn about(object: &Value) -> (Option<String>, Option<MicroUsd>, Option<Effect>) {
+    let (definition, mut call) = (stripe(), call("/v1/payment_intents/pi_1/confirm"));
+    call.object = Some("pi_1".to_owned());
+    let (endpoint, rates) = (endpoint(&call), Rates::none());
+    let search = search(&definition, &endpoint, &call).unwrap();
+    let found = search.found(object, &exchange(&rates));
+    (
+        search.object_path(),
+        search.stands(object, &exchange(&rates)),
+        found.map(|found| found.effect),
+    )
+}
+
+#[test]
+fn what_a_call_about_an_object_did_can_be_seen_at_the_object() {
+    let path = Some("/v1/payment_intents/pi_1".to_owned());
+    let confirmed = object("requires_payment_method");
+    let stands = Effect::Stands(cents(400));
+    assert_eq!(about(&confirmed), (path.clone(), Some(cents(400)), Some(stands)));
+    let silent = json!({ "id": "pi_1", "currency": "usd", "status": "requires_action" });
+    assert_eq!(about(&silent), (path, None, None), "the hold is no evidence of what it stands for");
+    let (definition, call) = (stripe(), call(CHARGES));
+    let endpoint = endpoint(&call);
+    assert_eq!(search(&definition, &endpoint, &call).unwrap().object_path(), None);
+}
+
+#[test]
 fn an_object_that_is_there_without_a_readable_id_is_not_absent() {
     let mut nameless = event("ours", "ch_1");
     nameless["data"]["object"]["id"] = Value::Null;
@@ -404,6 +441,16 @@ const MESSAGES: &str = "/2010-04-01/Accounts/AC1/Messages.json";
 
 /// What a list of messages says of a message in doubt to a recipient, sent at second 1000.
 fn told_by(to: &str, messages: &[Value], disowned: &[&str]) -> (Vec<String>, Verdict) {
+    let one_page = |_| json!({ "messages": messages, "next_page_uri": null });
+    told_by_pages(to, one_page, disowned)
+}
+
+/// The same for a list that is answered so, by the number of the page.
+fn told_by_pages(
+    to: &str,
+    answer: impl Fn(usize) -> Value,
+    disowned: &[&str],
+) -> (Vec<String>, Verdict) {
     let twilio = built_in().unwrap().remove(1);
     let form = [("To", to), ("From", "+1555"), ("Body", "hello")];
     let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
@@ -418,8 +465,9 @@ fn told_by(to: &str, messages: &[Value], disowned: &[&str]) -> (Vec<String>, Ver
     let mut search = twilio.search_for(rule, &endpoint, &call, now).unwrap();
     let mut asked = Vec::new();
     while let Some(page) = search.next() {
+        assert!(asked.len() < 1_000, "reads for ever: {page}");
         asked.push(page);
-        search.read(&json!({ "messages": messages, "next_page_uri": null }));
+        search.read(&answer(asked.len()));
     }
     assert!(search.goes_by_likeness());
     search.disown(disowned.iter().copied());
@@ -443,6 +491,42 @@ fn without_tags_an_object_is_recognised_by_what_it_shows() {
 }
 
 #[test]
+fn the_candidates_are_those_that_could_be_the_calls_own() {
+    let (stripe, call) = (stripe(), call(CHARGES));
+    let endpoint = endpoint(&call);
+    let mut search = search(&stripe, &endpoint, &call).unwrap();
+    assert!(!search.goes_by_likeness(), "they carry tags");
+    assert_eq!(search.candidates(), [""; 0]);
+    search.read(&whole(&[json!({ "id": "ch_2" }), json!({ "id": "ch_1" })]));
+    assert_eq!(search.candidates(), ["ch_1", "ch_2"]);
+}
+
+#[test]
+fn a_list_that_names_its_next_page_is_read_until_it_names_none() {
+    let page = |next: Option<Value>| match next {
+        Some(next) => json!({ "messages": [], "next_page_uri": next }),
+        None => json!({ "messages": [] }),
+    };
+    let next = "/2010-04-01/Accounts/AC1/Messages.json?Page=1";
+    let unclear = Verdict::Unclear { candidates: 0 };
+    for (end, verdict) in [
+        (None, Verdict::Absent),
+        (Some(Value::Null), Verdict::Absent),
+        (Some(json!("")), Verdict::Absent),
+        (Some(json!("https://elsewhere.example/")), unclear.clone()),
+        (Some(json!("elsewhere")), unclear.clone()),
+        (Some(json!(2)), unclear.clone()),
+    ] {
+        let answer = |number| page(if number == 1 { Some(json!(next)) } else { end.clone() });
+        let (asked, says) = told_by_pages("+1777", answer, &[]);
+        assert_eq!((asked.len(), asked[1].as_str()), (2, next), "{end:?}");
+        assert_eq!(says, verdict, "{end:?}");
+    }
+    let (asked, says) = told_by_pages("+1777", |_| page(Some(json!(next))), &[]);
+    assert_eq!((asked.len(), says), (MAX_PAGES, unclear), "a list without an end");
+}
+
+#[test]
 fn without_tags_absence_is_proved_only_where_every_object_is_accounted_for() {
     let alike = message("SM1", "hello", IN_TIME);
     let other = message("SM2", "Trial - hello", IN_TIME);
@@ -463,6 +547,44 @@ fn without_tags_absence_is_proved_only_where_every_object_is_accounted_for() {
     let twins = [alike, message("SM4", "hello", IN_TIME)];
     let (_, verdict) = told_by("+1777", &twins, &["SM1"]);
     assert!(matches!(verdict, Verdict::Found { id, .. } if id == "SM4"));
+}
+
+#[test]
+fn a_bill_is_read_at_the_object_that_the_call_made() {
+    let [stripe, twilio, _] = <[Definition; 3]>::try_from(built_in().unwrap()).unwrap();
+    let bill = |definition: &Definition, path: &str, object: Option<&str>| {
+        let mut call = call(path);
+        call.answer.object_id = object.map(str::to_owned);
+        let endpoint = endpoint(&call);
+        definition.bill_of(definition.rule(&endpoint, &Params::none()), &endpoint, &call)
+    };
+    let of_message = Some("/2010-04-01/Accounts/AC1/Messages/SM1.json".to_owned());
+    assert_eq!(bill(&twilio, MESSAGES, Some("SM1")), of_message);
+    assert_eq!(bill(&twilio, MESSAGES, Some("../SM1")), None, "not a plain id");
+    assert_eq!(bill(&twilio, MESSAGES, None), None);
+    assert_eq!(bill(&stripe, CHARGES, Some("ch_1")), None, "its price is known at once");
+}
+
+#[test]
+fn a_bill_is_the_price_that_the_vendor_says_in_the_end() {
+    let [stripe, twilio, _] = <[Definition; 3]>::try_from(built_in().unwrap()).unwrap();
+    let rates = Rates::none();
+    let billed = |definition: &Definition, path: &str, object: Value| {
+        let endpoint = endpoint(&call(path));
+        let rule = definition.rule(&endpoint, &Params::none());
+        definition.billed(rule, &object, &exchange(&rates))
+    };
+    let price = |price: Value, unit: Value| json!({ "price": price, "price_unit": unit });
+    for (object, expected) in [
+        (price(json!("-0.0075"), json!("USD")), MicroUsd::from_micros(7_500)),
+        (price(json!("0"), json!("USD")), Some(MicroUsd::ZERO)),
+        (price(Value::Null, json!("USD")), None),
+        (price(json!("-0.0075"), Value::Null), None),
+        (price(json!("-0.0075"), json!("EUR")), None),
+    ] {
+        assert_eq!(billed(&twilio, MESSAGES, object.clone()), expected, "{object}");
+    }
+    assert_eq!(billed(&stripe, CHARGES, price(json!("1"), json!("USD"))), None);
 }
 
 #[test]
