@@ -2,7 +2,6 @@
 //! `bench` measures the functions.
 
 use std::{
-    io::Write,
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
@@ -13,6 +12,7 @@ use keybrake_tests::{
     engine::{Engine, arn, example, root},
     lambda::Code,
     process,
+    stage::say,
     step_functions::{Cloud, FUNCTIONS},
 };
 use serde_json::{Value, json};
@@ -42,10 +42,6 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn say(text: &str) {
-    writeln!(std::io::stdout(), "{text}").ok();
 }
 
 /// Deploys the example, runs it, and says what each side has seen.
