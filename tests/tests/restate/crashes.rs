@@ -77,11 +77,11 @@ async fn a_worker_and_an_engine_that_die_in_a_fan_out_leave_one_charge_for_each_
     assert_eq!(ended.body["revoked"]["spent_usd"], "60.00");
 }
 
-async fn killed_after(path: &'static str) {
+async fn killed_after(request: &'static str) {
     let rig = Rig::start(keybrake::sandbox::Settings::default()).await;
     let engine = Engine::start().await;
     let victim = Arc::new(AtomicU32::new(0));
-    let front = front::killing(process::free_port(), &rig.url, path, &victim).await;
+    let front = front::killing(process::free_port(), &rig.url, request, &victim).await;
     let port = process::free_port();
     let mut worker = worker_on(port, &front, &[]);
     victim.store(worker.id(), Ordering::SeqCst);
@@ -109,10 +109,10 @@ async fn killed_after(path: &'static str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_between_the_issue_and_the_journal_has_one_key() {
-    killed_after("/vault/keys").await;
+    killed_after("POST /vault/keys").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_when_its_charge_is_answered_charges_once() {
-    killed_after("/stripe/v1/payment_intents").await;
+    killed_after("POST /stripe/v1/payment_intents").await;
 }
