@@ -18,7 +18,7 @@ use crate::{
     audit::{CallFilter, CallPage},
     call::{Done, KeyedCall, VendorCall},
     charge::{Charge, Charged},
-    failure::{self, Failure, Told, Unsuccessful},
+    failure::{self, Failure, Reason, Told, Unsuccessful},
     idempotency::IdempotencyKey,
     key::{Handle, IssueRequest, IssuedKey, KeyState, Revoked, Spender},
     settings::Settings,
@@ -28,6 +28,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Connections that a burst leaves open, per proxy. More are opened as they are needed.
 const IDLE_CONNECTIONS: usize = 64;
 const KEY_ID: &str = "x-keybrake-key-id";
+/// The longest answer that is read, in bytes.
+const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 /// A proxy, asked with a worker's API keys. Cheap to clone; keeps its connections.
 #[derive(Clone)]
@@ -56,6 +58,29 @@ pub fn http_client() -> Result<ClientBuilder, NoClient> {
         .with_native_roots()
         .map_err(|error| NoClient(error.to_string()))?;
     Ok(Client::builder().tls_backend_preconfigured(tls.with_no_client_auth()))
+}
+
+/// An answer's body that is not there whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoBody {
+    /// It broke off.
+    #[error("the answer broke off")]
+    Lost,
+    /// It is longer than it may be.
+    #[error("the answer is too long")]
+    TooLong,
+}
+
+/// Reads an answer's body of at most so many bytes.
+pub async fn body_within(mut answer: Response, most: usize) -> Result<Vec<u8>, NoBody> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|_| NoBody::Lost)? {
+        if chunk.len() > most.saturating_sub(body.len()) {
+            return Err(NoBody::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 impl Keybrake {
@@ -243,7 +268,7 @@ async fn exchange(request: RequestBuilder) -> Result<(u16, HeaderMap, Value), Fa
     let answer: Response = request.send().await.map_err(|error| no_answer(&error))?;
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
     let succeeded = answer.status().is_success();
-    let bytes = answer.bytes().await.map_err(|error| no_answer(&error))?;
+    let bytes = body_within(answer, LONGEST_ANSWER).await.map_err(not_whole)?;
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     if succeeded {
         return Ok((status, headers, body));
@@ -268,9 +293,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// What the lack of an answer means. Reqwest's own text is left out: it has the URL in it.
 fn no_answer(error: &reqwest::Error) -> Failure {
-    let told = |code: &str, message: &str| {
-        Box::new(Told { code: code.to_owned(), message: message.to_owned(), ..Told::default() })
-    };
     if error.is_builder() {
         return Failure::invalid_input("path", "can't be made a URL and headers");
     }
@@ -278,8 +300,31 @@ fn no_answer(error: &reqwest::Error) -> Failure {
         let message = "no connection to Keybrake; nothing was sent; retry, and check KEYBRAKE_URL";
         return Failure::Retryable { after: None, told: told("keybrake_unreachable", message) };
     }
-    let message = "Keybrake's answer was lost; the call may have been made; ask again with the same idempotency key, never with a new one";
-    Failure::Unknown { after: None, told: told("answer_lost", message) }
+    not_whole(NoBody::Lost)
+}
+
+/// What the lack of a whole answer means. Answers to writes are never so long: the proxy bounds them.
+fn not_whole(why: NoBody) -> Failure {
+    match why {
+        NoBody::Lost => Failure::Unknown {
+            after: None,
+            told: told(
+                "answer_lost",
+                "Keybrake's answer was lost; the call may have been made; ask again with the same idempotency key, never with a new one",
+            ),
+        },
+        NoBody::TooLong => Failure::Terminal {
+            reason: Reason::InvalidInput,
+            told: told(
+                "answer_too_long",
+                "the answer has more than 16 MiB and was not read to its end; it would not be the next time; ask for less of it",
+            ),
+        },
+    }
+}
+
+fn told(code: &str, message: &str) -> Box<Told> {
+    Box::new(Told { code: code.to_owned(), message: message.to_owned(), ..Told::default() })
 }
 
 #[cfg(test)]
@@ -335,6 +380,16 @@ mod tests {
         });
         let failure = ask(&url).await;
         assert_eq!((failure.name(), failure.status()), ("OutcomeUnknown", 504));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_long_is_not_read_to_its_end() {
+        let long = || async { vec![b' '; LONGEST_ANSWER + 1] };
+        let failure = ask(&serve(Router::new().route("/stripe/v1/x", any(long))).await).await;
+        assert_eq!(
+            (failure.name(), failure.told().code.as_str()),
+            ("InvalidInput", "answer_too_long")
+        );
     }
 
     #[tokio::test]

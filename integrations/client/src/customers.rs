@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::{
     charge::{Charge, Customer},
-    client::{NoClient, http_client},
+    client::{NoClient, body_within, http_client},
     failure::{Failure, Told},
 };
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// In bytes.
+const LONGEST_LIST: usize = 16 * 1024 * 1024;
 
 /// The API that knows the customers, if there is one.
 #[derive(Clone, Debug)]
@@ -29,7 +31,8 @@ impl Customers {
         };
         let asked = http.get(url).query(&[("plan_id", plan_id)]).send().await;
         let answer = asked.and_then(reqwest::Response::error_for_status).map_err(|_| unread())?;
-        let customers: Vec<Customer> = answer.json().await.map_err(|_| unread())?;
+        let body = body_within(answer, LONGEST_LIST).await.map_err(|_| unread())?;
+        let customers: Vec<Customer> = serde_json::from_slice(&body).map_err(|_| unread())?;
         Ok(customers.into_iter().map(Charge::from).collect())
     }
 }

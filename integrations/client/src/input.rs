@@ -1,7 +1,7 @@
 //! Reading an activity's input, so that what is wrong with it is said by its field.
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::failure::Failure;
 
@@ -12,13 +12,46 @@ use crate::failure::Failure;
 pub fn read<T: DeserializeOwned>(input: Value) -> Result<T, Failure> {
     // A list would be taken for a struct's fields in their order.
     if !input.is_object() {
-        return Err(Failure::invalid_input("input", "is not an object"));
+        return Err(not_an_object());
     }
-    serde_path_to_error::deserialize(input).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { "input" } else { path.as_str() };
-        Failure::invalid_input(field, without_values(&error.inner().to_string()))
+    serde_path_to_error::deserialize(input)
+        .map_err(|error| invalid(error.path(), &error.inner().to_string()))
+}
+
+/// The same for JSON that is not read yet.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_raw<T: DeserializeOwned>(input: &RawValue) -> Result<T, Failure> {
+    if !is_object(input) {
+        return Err(not_an_object());
+    }
+    // To know a field's path costs more than to read it, so it is asked for where something is wrong.
+    serde_json::from_str(input.get()).or_else(|_| {
+        let mut input = serde_json::Deserializer::from_str(input.get());
+        serde_path_to_error::deserialize(&mut input).map_err(|error| {
+            let message = error.inner().to_string();
+            // Where it stands in the text is of no use beside the path.
+            let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
+            invalid(error.path(), what)
+        })
     })
+}
+
+/// Whether JSON that is not read yet is an object.
+#[must_use]
+pub fn is_object(json: &RawValue) -> bool {
+    json.get().starts_with('{')
+}
+
+fn not_an_object() -> Failure {
+    Failure::invalid_input("input", "is not an object")
+}
+
+fn invalid(path: &serde_path_to_error::Path, message: &str) -> Failure {
+    let path = path.to_string();
+    let field = if path == "." { "input" } else { path.as_str() };
+    Failure::invalid_input(field, without_values(message))
 }
 
 /// Serde's message without what was given, which may be a credential in the wrong field.
@@ -64,10 +97,14 @@ mod tests {
             (json!("vault_key_secret"), "input: is not an object"),
             (json!([[]]), "input: is not an object"),
         ] {
-            let failure = read::<Outer>(input).unwrap_err();
-            let Failure::Terminal { told: said, .. } = &failure else { panic!("{failure}") };
-            assert!(said.message.starts_with(told), "{}", said.message);
-            assert!(!said.message.contains("secret"), "{}", said.message);
+            let raw = serde_json::value::to_raw_value(&input).unwrap();
+            for failure in [read_raw::<Outer>(&raw).unwrap_err(), read::<Outer>(input).unwrap_err()]
+            {
+                let Failure::Terminal { told: said, .. } = &failure else { panic!("{failure}") };
+                assert!(said.message.starts_with(told), "{}", said.message);
+                assert!(!said.message.contains("secret"), "{}", said.message);
+                assert!(!said.message.contains("line"), "{}", said.message);
+            }
         }
     }
 }

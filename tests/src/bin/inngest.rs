@@ -23,6 +23,7 @@ use keybrake_tests::{
     process::{self, Process},
     stage::{Stage, say, text},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 use tower_service::Service;
@@ -100,15 +101,19 @@ struct Charges {
     key: Value,
 }
 
+#[derive(Deserialize)]
+struct Asked {
+    customers: Vec<Charge>,
+}
+
 /// Many steps in parallel, which charge, or do nothing.
 async fn parallel(run: Run, charges: Option<Charges>) -> Result<Value, FunctionError> {
-    let customers = run.event.pointer("/data/customers").and_then(Value::as_array);
-    let steps = customers.into_iter().flatten().enumerate().map(|(item, customer)| {
+    let asked: Asked = run.event.data()?;
+    let steps = asked.customers.iter().enumerate().map(|(item, charge)| {
         run.step.run(&format!("charge-{item}"), || {
-            let (charges, run_id, customer) = (charges.clone(), run.id.clone(), customer.clone());
+            let (charges, run_id, charge) = (charges.clone(), run.id.clone(), charge.clone());
             async move {
                 let Some(charges) = charges else { return Ok(Value::Null) };
-                let charge: Charge = keybrake_client::input::read(customer)?;
                 let spender: Spender = keybrake_client::input::read(charges.key)?;
                 let once = IdempotencyKey::of_item(&run_id, item)?;
                 Ok(json!(charges.keybrake.charge(&spender, &charge, &once).await?))

@@ -67,7 +67,7 @@ async fn retry_fn(_: Run) -> Result<Value, FunctionError> {
 }
 
 async fn child(run: Run) -> Result<Value, FunctionError> {
-    Ok(run.event)
+    Ok(json!(run.event))
 }
 
 /// The worker, with its clock at the time of the recorded requests.

@@ -2,14 +2,16 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use keybrake_client::client::{NoClient, http_client};
+use keybrake_client::client::{NoClient, body_within, http_client};
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
-use super::{function::Function, settings::Settings};
+use super::{event::Event, function::Function, settings::Settings};
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// In bytes: twice what Inngest keeps of a run.
+const LONGEST_STATE: usize = 64 * 1024 * 1024;
 /// The name and version by which Inngest knows this kind of worker.
 pub(super) const SDK: &str = concat!("keybrake:v", env!("CARGO_PKG_VERSION"));
 
@@ -57,7 +59,7 @@ impl Api {
         &self,
         settings: &Settings,
         run_id: &str,
-    ) -> Result<HashMap<String, Value>, ApiError> {
+    ) -> Result<HashMap<String, Box<RawValue>>, ApiError> {
         let url = run_url(settings, run_id, "actions")?;
         ask(settings, self.http.get(url)).await
     }
@@ -67,7 +69,7 @@ impl Api {
         &self,
         settings: &Settings,
         run_id: &str,
-    ) -> Result<Vec<Value>, ApiError> {
+    ) -> Result<Vec<Event>, ApiError> {
         let url = run_url(settings, run_id, "batch")?;
         ask(settings, self.http.get(url)).await
     }
@@ -90,7 +92,11 @@ async fn ask<T: DeserializeOwned>(
     }
     let unread = |error: reqwest::Error| ApiError(error.without_url().to_string());
     let answer = request.send().await.map_err(unread)?.error_for_status().map_err(unread)?;
-    answer.json().await.map_err(unread)
+    let body = body_within(answer, LONGEST_STATE).await;
+    let body = body.map_err(|error| ApiError(error.to_string()))?;
+    // Serde's own words have in them what it found.
+    serde_json::from_slice(&body)
+        .map_err(|_| ApiError("the answer is not the JSON that was asked for".to_owned()))
 }
 
 /// A function as Inngest lists it.

@@ -3,17 +3,21 @@
 //!
 //! A run is named `inngest/{event}/{run id}` in audit rows.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use futures_util::future::join_all;
 use keybrake_client::{
-    Customers, Failure, Summary, charge::Charge, failure::Report, input, key::Dollars,
+    Customers, Failure, Summary,
+    charge::{Charge, Customer},
+    failure::Report,
+    key::Dollars,
 };
 use keybrake_core::ids::KeyId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    event::Event,
     function::{Function, FunctionError, Run},
     replay::MOST_STEPS,
     step::{Pending, StepError},
@@ -61,18 +65,14 @@ struct Billing {
     budget_usd: Dollars,
     expires_in: Option<String>,
     /// Instead of asking who is on the plan.
-    customers: Option<Vec<Value>>,
+    customers: Option<Vec<Customer>>,
     /// Another run's key, whose budget is spent from as well.
     parent_key_id: Option<KeyId>,
 }
 
-fn data<T: for<'de> Deserialize<'de>>(event: &Value) -> Result<T, Failure> {
-    input::read(event.get("data").cloned().unwrap_or_else(|| json!({})))
-}
-
-fn label(event: &Value, run_id: &str) -> String {
-    let name = event.get("name").and_then(Value::as_str).unwrap_or("event");
-    format!("inngest/{name}/{run_id}")
+fn label(event: &Event, run_id: &str) -> String {
+    let name = event.name();
+    format!("inngest/{}/{run_id}", name.as_deref().unwrap_or("event"))
 }
 
 async fn bill(
@@ -80,8 +80,8 @@ async fn bill(
     activities: Activities,
     customers: Customers,
 ) -> Result<Value, FunctionError> {
-    let asked: Billing = data(&run.event)?;
-    check(asked.customers.as_deref().unwrap_or_default())?;
+    let mut asked: Billing = run.event.data()?;
+    let given = asked.customers.take().map(charges).transpose()?;
     let request = json!({
         "vendor": "stripe", "daily_usd_cap": asked.budget_usd, "parent_key_id": asked.parent_key_id,
         "allowed_endpoints": [keybrake_client::charge::ENDPOINT],
@@ -90,7 +90,15 @@ async fn bill(
     });
     let key =
         act(&run, "issue-vault-key", &activities, Activity::IssueVaultKey, || request).await?;
-    let billed = charge_all(&run, &activities, &customers, asked, &key).await;
+    let plan = asked.plan_id.unwrap_or_default();
+    let billed: Result<Summary, FunctionError> = async {
+        let charges = match given {
+            Some(given) => given,
+            None => of_plan(&run, customers, plan).await?,
+        };
+        Ok(charge_all(&run, &activities, &charges, &key).await)
+    }
+    .await;
     let key_id = json!({"key_id": member(&key, "key_id")});
     let revoked =
         act(&run, "revoke-vault-key", &activities, Activity::RevokeVaultKey, || key_id).await;
@@ -99,56 +107,57 @@ async fn bill(
     )
 }
 
+async fn of_plan(
+    run: &Run,
+    customers: Customers,
+    plan: String,
+) -> Result<Vec<Charge>, FunctionError> {
+    let fetch = move || async move { customers.of_plan(&plan).await };
+    let charges: Vec<Charge> = run.step.run("fetch-customers", fetch).await?;
+    check(&charges)?;
+    Ok(charges)
+}
+
 async fn charge_all(
     run: &Run,
     activities: &Activities,
-    customers: &Customers,
-    asked: Billing,
+    charges: &[Charge],
     key: &Value,
-) -> Result<Summary, FunctionError> {
-    let customers: Vec<Value> = if let Some(given) = asked.customers {
-        given
-    } else {
-        let (customers, plan) = (customers.clone(), asked.plan_id.unwrap_or_default());
-        let fetch = move || async move { customers.of_plan(&plan).await };
-        let charges: Vec<Charge> = run.step.run("fetch-customers", fetch).await?;
-        charges.iter().map(|charge| json!(charge)).collect()
-    };
-    check(&customers)?;
-    let charges = customers.iter().map(|customer| {
-        let item = id_of(customer);
+) -> Summary {
+    let steps = charges.iter().map(|charge| {
+        let item = &charge.customer;
         act(run, &format!("charge-{item}"), activities, Activity::ChargeOne, || {
             json!({
-                "customer": customer, "item_index": item,
+                "customer": charge, "item_index": item,
                 "key_id": member(key, "key_id"), "expires_at": member(key, "expires_at"),
             })
         })
     });
-    let ended = join_all(charges).await;
+    let ended = join_all(steps).await;
     let mut summary = Summary::default();
-    for (ended, customer) in ended.into_iter().zip(&customers) {
+    for (ended, charge) in ended.into_iter().zip(charges) {
         let failed = ended.err().map(report_of);
-        summary.add(amount_of(customer), failed.as_ref());
+        summary.add(charge.amount, failed.as_ref());
     }
-    Ok(summary)
+    summary
 }
 
-fn id_of(customer: &Value) -> &str {
-    let id = customer.get("id").or_else(|| customer.get("customer"));
-    id.and_then(Value::as_str).unwrap_or_default()
+fn charges(customers: Vec<Customer>) -> Result<Vec<Charge>, Failure> {
+    let charges: Vec<_> = customers.into_iter().map(Charge::from).collect();
+    check(&charges)?;
+    Ok(charges)
 }
 
 /// What would go wrong half-way is refused before anything is sent: each customer is named, and once,
 /// and with the steps around them they are no more than Inngest takes.
-fn check(customers: &[Value]) -> Result<(), Failure> {
-    if customers.len() > MOST_CUSTOMERS {
-        let problem = format!("are {}; a run takes {MOST_CUSTOMERS}; split them", customers.len());
+fn check(charges: &[Charge]) -> Result<(), Failure> {
+    if charges.len() > MOST_CUSTOMERS {
+        let problem = format!("are {}; a run takes {MOST_CUSTOMERS}; split them", charges.len());
         return Err(Failure::invalid_input("customers", problem));
     }
-    let mut known = BTreeSet::new();
-    for (index, customer) in customers.iter().enumerate() {
-        let id = id_of(customer);
-        if id.is_empty() || !known.insert(id) {
+    let mut known = HashSet::with_capacity(charges.len());
+    for (index, Charge { customer, .. }) in charges.iter().enumerate() {
+        if customer.is_empty() || !known.insert(customer) {
             let problem = "has no id, or one that is there twice; add its amounts up";
             return Err(Failure::invalid_input(&format!("customers[{index}]"), problem));
         }
@@ -158,12 +167,6 @@ fn check(customers: &[Value]) -> Result<(), Failure> {
 
 fn member(value: &Value, name: &str) -> Value {
     value.get(name).cloned().unwrap_or_default()
-}
-
-fn amount_of(customer: &Value) -> u64 {
-    let names = ["amount_cents", "amountCents", "amount"];
-    let amount = names.iter().find_map(|name| customer.get(*name));
-    amount.and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// One activity as one step.
@@ -206,7 +209,7 @@ struct FanOut {
 
 /// Each run spends from its own budget and from this one's.
 async fn fan_out(run: Run, activities: Activities, child: String) -> Result<Value, FunctionError> {
-    let asked: FanOut = data(&run.event)?;
+    let asked: FanOut = run.event.data()?;
     if let Some(index) = asked.runs.iter().position(|run| run.get(EVERY).is_none()) {
         return Err(Failure::invalid_input(&format!("runs[{index}].{EVERY}"), "is missing").into());
     }
@@ -241,12 +244,12 @@ async fn fan_out(run: Run, activities: Activities, child: String) -> Result<Valu
 #[derive(Deserialize)]
 struct Cancelled {
     run_id: String,
-    event: Value,
+    event: Event,
 }
 
 /// A cancelled run runs no code any more, so another one stops its money.
 async fn cancelled(run: Run, activities: Activities) -> Result<Value, FunctionError> {
-    let ended: Cancelled = data(&run.event)?;
+    let ended: Cancelled = run.event.data()?;
     let label = label(&ended.event, &ended.run_id);
     let keybrake = activities.keybrake.clone();
     let revoked: Value = run

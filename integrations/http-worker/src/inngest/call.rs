@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::answer::Attempt;
+use super::{answer::Attempt, event::Event};
 
-/// The body of a call.
+/// The body of a call. It comes with all that is known of the run, of which a call needs little: so it
+/// is read only where it is asked for.
 #[derive(Deserialize)]
 pub(super) struct Call {
     pub(super) ctx: Ctx,
     #[serde(default)]
-    pub(super) event: Value,
+    pub(super) event: Event,
     #[serde(default)]
-    pub(super) steps: Option<HashMap<String, Value>>,
+    pub(super) steps: Option<HashMap<String, Box<RawValue>>>,
     #[serde(default)]
     pub(super) use_api: bool,
 }

@@ -5,7 +5,10 @@ use std::{fmt, pin::Pin, sync::Arc};
 use keybrake_client::Failure;
 use serde_json::Value;
 
-use super::step::{StepError, Steps};
+use super::{
+    event::Event,
+    step::{StepError, Steps},
+};
 
 type Body =
     dyn Fn(Run) -> Pin<Box<dyn Future<Output = Result<Value, FunctionError>> + Send>> + Send + Sync;
@@ -27,8 +30,8 @@ pub struct Run {
     pub id: String,
     /// How often this call was tried before: 0 at first.
     pub attempt: u32,
-    /// The event that began it: `{"name", "data", …}`.
-    pub event: Value,
+    /// The event that began it.
+    pub event: Event,
     /// Does steps.
     pub step: Steps,
 }

@@ -13,12 +13,14 @@ mod answer;
 mod api;
 pub mod billing;
 mod call;
+pub mod event;
 pub mod function;
 mod replay;
 mod serve;
 pub mod settings;
 pub mod step;
 
+pub use event::Event;
 pub use function::{Function, FunctionError, Run};
 pub use serve::{App, PATH, routes};
 pub use settings::{Mode, Settings};

@@ -12,9 +12,10 @@ use std::{
 };
 
 use keybrake_client::{Failure, Reason, Told};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{
+    event::Event,
     function::{Function, FunctionError, Run},
     step::{Found, Kind, Steps},
 };
@@ -27,8 +28,8 @@ const LARGEST_RESULT: usize = 4 * 1024 * 1024;
 pub(super) struct Asked {
     pub(super) run_id: String,
     pub(super) attempt: u32,
-    pub(super) event: Value,
-    pub(super) memo: HashMap<String, Value>,
+    pub(super) event: Event,
+    pub(super) memo: HashMap<String, Box<RawValue>>,
     /// The hash of the one step that is wanted, if any.
     pub(super) step: Option<String>,
     /// Whether a single step that is found may be run at once.
@@ -145,7 +146,7 @@ mod tests {
             join_all(steps).await;
             Ok(Value::Null)
         });
-        let event = Value::Null;
+        let event = Event::default();
         let (run_id, memo) = ("r".to_owned(), HashMap::new());
         replay(&function, Asked { run_id, attempt: 0, event, memo, step: None, may_run: true })
             .await
@@ -162,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_waits_for_something_else_is_told_so() {
         let function = Function::new("f", "e", |_| async { std::future::pending().await });
-        let event = Value::Null;
+        let event = Event::default();
         let (run_id, memo) = ("r".to_owned(), HashMap::new());
         let asked = Asked { run_id, attempt: 0, event, memo, step: None, may_run: true };
         let Came::Failed(error) = replay(&function, asked).await else { panic!("a failure") };

@@ -5,7 +5,7 @@
 //! is put down as found, and its future never ends: the body is replayed when there is news.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     future::{Future, pending},
     pin::Pin,
@@ -13,9 +13,9 @@ use std::{
     time::Duration,
 };
 
-use keybrake_client::{Failure, failure::Report};
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use keybrake_client::{Failure, failure::Report, input::is_object};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json, value::RawValue};
 use sha1::{Digest, Sha1};
 
 type Work = Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send>>;
@@ -39,11 +39,12 @@ pub struct StepError {
 pub struct Steps(Arc<Mutex<Inner>>);
 
 struct Inner {
-    memo: HashMap<Hash, Value>,
+    memo: HashMap<Hash, Box<RawValue>>,
     /// The one step that is wanted. Others that are not known are not even prepared then: a body of
     /// a thousand steps is replayed for each of them.
     wanted: Option<Hash>,
-    counts: HashMap<String, u32>,
+    /// How often the step with this identity came, by that of its first time.
+    counts: HashMap<Hash, u32>,
     found: Vec<Found>,
 }
 
@@ -68,7 +69,7 @@ pub(super) enum Kind {
 
 impl Steps {
     /// Steps of which the server knows this, one of which may be wanted by its hash.
-    pub(super) fn new(memo: HashMap<String, Value>, wanted: Option<&str>) -> Self {
+    pub(super) fn new(memo: HashMap<String, Box<RawValue>>, wanted: Option<&str>) -> Self {
         let memo = memo.into_iter().filter_map(|(hash, memo)| Some((read_hash(&hash)?, memo)));
         Self(Arc::new(Mutex::new(Inner {
             memo: memo.collect(),
@@ -91,15 +92,7 @@ impl Steps {
                 serde_json::to_value(done).map_err(|error| Failure::invalid_input("step", error))
             }))
         };
-        self.known_or(id, kind, |memo| {
-            serde_json::from_value(memo).map_err(|error| StepError {
-                name: "InvalidMemo".to_owned(),
-                message: format!(
-                    "what the server keeps of this step is of another version: {error}"
-                ),
-                report: None,
-            })
-        })
+        self.known_or(id, kind, read)
     }
 
     /// Waits.
@@ -128,7 +121,7 @@ impl Steps {
             opts.insert("if".to_owned(), json!(format!("event.{member} == async.{member}")));
         }
         let kind = || Kind::Ask { op: "WaitForEvent", name: Some(event.to_owned()), opts };
-        self.known_or(id, kind, |memo| Ok(Some(memo).filter(|memo| !memo.is_null())))
+        self.known_or(id, kind, read)
     }
 
     /// Has another function run with this data, and gives what it returned.
@@ -136,24 +129,23 @@ impl Steps {
     pub fn invoke(&self, id: &str, function_id: &str, data: &Value) -> Pending<Value> {
         let opts = json!({"payload": {"data": data}, "function_id": function_id});
         let kind = || Kind::Ask { op: "InvokeFunction", name: None, opts };
-        self.known_or(id, kind, Ok)
+        self.known_or(id, kind, read)
     }
 
     fn known_or<T: Send + 'static>(
         &self,
         id: &str,
         kind: impl FnOnce() -> Kind,
-        read: impl FnOnce(Value) -> Result<T, StepError>,
+        read: impl FnOnce(&RawValue) -> Result<T, StepError>,
     ) -> Pending<T> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.wanted.is_some() && !inner.found.is_empty() {
             return Box::pin(pending());
         }
-        let index = inner.count(id);
-        let hash = hash(id, index);
+        let (hash, index) = inner.identity(id);
         let is_wanted = inner.wanted == Some(hash);
         let memo = if is_wanted { None } else { inner.memo.remove(&hash) };
-        match memo.map(Memo::from) {
+        match memo.as_deref().map(Memo::from) {
             Some(Memo::Done(data)) => {
                 let read = read(data);
                 Box::pin(async move { read })
@@ -176,14 +168,20 @@ impl Steps {
 }
 
 impl Inner {
-    /// How often a step with this id came before.
-    fn count(&mut self, id: &str) -> u32 {
-        let Some(count) = self.counts.get_mut(id) else {
-            self.counts.insert(id.to_owned(), 1);
-            return 0;
-        };
-        *count += 1;
-        *count - 1
+    /// A step's identity, and how often one with this id came before.
+    fn identity(&mut self, id: &str) -> (Hash, u32) {
+        let first = hash(id, 0);
+        match self.counts.entry(first) {
+            Entry::Vacant(unknown) => {
+                unknown.insert(1);
+                (first, 0)
+            }
+            Entry::Occupied(mut known) => {
+                let index = *known.get();
+                *known.get_mut() += 1;
+                (hash(id, index), index)
+            }
+        }
     }
 }
 
@@ -194,34 +192,64 @@ impl fmt::Debug for Steps {
 }
 
 /// What the server knows of a step.
-enum Memo {
-    Done(Value),
+enum Memo<'a> {
+    Done(&'a RawValue),
     Failed(StepError),
     /// `{"input": …}`: it is to be done.
     Unfinished,
 }
 
-impl From<Value> for Memo {
-    fn from(mut memo: Value) -> Self {
-        if let Some(error) = memo.get("error").filter(|error| error.is_object()) {
-            let text =
-                |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let report = error
-                .get("cause")
-                .and_then(|cause| serde_json::from_value(cause.clone()).ok())
-                .map(Box::new);
-            return Self::Failed(StepError {
-                name: text("name"),
-                message: text("message"),
-                report,
-            });
-        }
-        if let Some(data) = memo.get_mut("data") {
-            return Self::Done(data.take());
+/// How the server says it, where it is an object.
+#[derive(Default, Deserialize)]
+struct Members<'a> {
+    #[serde(default, borrow, deserialize_with = "given")]
+    error: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "given")]
+    data: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "given")]
+    input: Option<&'a RawValue>,
+}
+
+/// A member that is there, be it null.
+fn given<'de: 'a, 'a, D: Deserializer<'de>>(member: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(member).map(Some)
+}
+
+impl<'a> From<&'a RawValue> for Memo<'a> {
+    fn from(memo: &'a RawValue) -> Self {
+        let members: Members<'_> = if is_object(memo) {
+            serde_json::from_str(memo.get()).unwrap_or_default()
+        } else {
+            Members::default()
+        };
+        if let Some(error) = members.error.filter(|error| is_object(error)) {
+            return Self::Failed(failed(error));
         }
         // Else it is bare, as a sleep's or an event's that did not come.
-        if memo.get("input").is_some() { Self::Unfinished } else { Self::Done(memo) }
+        match (members.data, members.input) {
+            (Some(data), _) => Self::Done(data),
+            (None, Some(_)) => Self::Unfinished,
+            (None, None) => Self::Done(memo),
+        }
     }
+}
+
+/// A step's error as this worker, or the server, told it.
+fn failed(error: &RawValue) -> StepError {
+    let mut error: Value = serde_json::from_str(error.get()).unwrap_or_default();
+    let cause = error.get_mut("cause").map(Value::take).unwrap_or_default();
+    let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let report = serde_json::from_value(cause).ok().map(Box::new);
+    StepError { name: text("name"), message: text("message"), report }
+}
+
+/// A step's result as the body wants it.
+fn read<T: DeserializeOwned>(memo: &RawValue) -> Result<T, StepError> {
+    serde_json::from_str(memo.get()).map_err(|error| StepError {
+        name: "InvalidMemo".to_owned(),
+        message: format!("what the server keeps of this step is of another version: {error}"),
+        report: None,
+    })
 }
 
 /// The identity of a step that came so often before.
@@ -242,6 +270,46 @@ fn read_hash(text: &str) -> Option<Hash> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn memo(text: &str) -> Result<Option<Value>, StepError> {
+        let raw = RawValue::from_string(text.to_owned()).unwrap();
+        match Memo::from(&*raw) {
+            Memo::Done(data) => read(data).map(Some),
+            Memo::Failed(error) => Err(error),
+            Memo::Unfinished => Ok(None),
+        }
+    }
+
+    #[test]
+    fn what_the_server_knows_of_a_step_is_its_data_its_error_or_that_it_is_to_be_done() {
+        for (text, data) in [
+            (r#"{"data": {"a": 1}}"#, json!({"a": 1})),
+            (r#"{"data": null}"#, Value::Null),
+            (r#"{"data": [1], "error": null}"#, json!([1])),
+            (r#"{"data": 1, "input": [2]}"#, json!(1)),
+            ("null", Value::Null),
+            ("[1, 2]", json!([1, 2])),
+            (r#""done""#, json!("done")),
+            (r#"{"name": "app/event", "ts": 1}"#, json!({"name": "app/event", "ts": 1})),
+        ] {
+            assert_eq!(memo(text).unwrap(), Some(data), "{text}");
+        }
+        assert_eq!(memo(r#"{"input": null}"#).unwrap(), None);
+    }
+
+    #[test]
+    fn a_steps_error_is_known_by_whatever_of_it_can_be_read() {
+        let report = json!({
+            "error": "CapExhausted", "terminal": true, "code": "cap_exhausted", "message": "m",
+        });
+        let of = |error: Value| memo(&json!({"error": error}).to_string()).unwrap_err();
+        let full = of(json!({"name": "CapExhausted", "message": "it is", "cause": {"error": "x"}}));
+        assert_eq!((full.name.as_str(), full.message.as_str()), ("CapExhausted", "it is"));
+        assert!(full.report.is_none(), "not one of this worker's");
+        let odd = of(json!({"name": null, "message": 5, "cause": report}));
+        assert_eq!((odd.name.as_str(), odd.message.as_str()), ("", ""));
+        assert_eq!(odd.report.map(|report| report.error), Some("CapExhausted".to_owned()));
+    }
 
     #[test]
     fn a_step_is_named_by_its_id_and_by_how_often_it_came() {
