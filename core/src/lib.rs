@@ -5,7 +5,8 @@
 //! decides on it: a [`budget`] holds its money and a [`call`] is the life of that money. What is
 //! refused, and how its reader is told, is a [`refusal`]. Who may ask the admin API for what is
 //! in [`access`]. What a text message counts as is in [`segments`],
-//! and what foreign money is in dollars in [`rates`].
+//! and what foreign money is in dollars in [`rates`]. Which runs stand out by what they did is in
+//! [`report`].
 
 pub mod access;
 pub mod budget;
@@ -19,6 +20,7 @@ pub mod path;
 pub mod policy;
 pub mod rates;
 pub mod refusal;
+pub mod report;
 pub mod segments;
 pub mod time;
 pub mod token;

@@ -46,8 +46,15 @@ fn commands(of: &[&str]) -> Vec<Vec<String>> {
 fn the_help_of_each_command_says_what_it_and_its_options_are_for() {
     let all = commands(&[]);
     let names: BTreeSet<_> = all.iter().map(|command| command.join(" ")).collect();
-    for expected in ["serve", "key issue", "run revoke", "audit export", "api-key create", "doctor"]
-    {
+    for expected in [
+        "serve",
+        "key issue",
+        "run revoke",
+        "audit export",
+        "report runs",
+        "api-key create",
+        "doctor",
+    ] {
         assert!(names.contains(expected), "{expected}: {names:?}");
     }
     for command in &all {
@@ -138,7 +145,17 @@ fn tables_and_help_fit_a_terminal_of_80_columns() {
     }
     let created = running.run(&["api-key", "create", "--name", "a name", "--role", "auditor"]);
     assert!(created.status.success());
-    for list in ["key list", "audit list", "audit actions", "api-key list", "run revoked"] {
+    for list in [
+        "key list",
+        "audit list",
+        "audit actions",
+        "api-key list",
+        "run revoked",
+        "report runs",
+        "report agents",
+        "report vendors",
+        "report anomalies",
+    ] {
         let shown = running.at_a_terminal(list);
         assert!(shown.lines().count() >= 1, "{shown}");
         for line in shown.lines() {
@@ -179,6 +196,8 @@ fn an_exit_code_says_how_a_command_ended() {
             4,
             "there is no call",
         ),
+        (&["report", "runs", "--label-prefix", "a/"], 0, ""),
+        (&["report", "anomalies", "--since", "yesterday"], 4, "instants"),
         (&["key", "list", "--url", "http://127.0.0.1:1"], 3, "is the server running"),
         (&["key", "show", key], 4, "there is no vault key"),
         (&["key", "revoke", key], 5, "--yes"),

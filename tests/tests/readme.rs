@@ -38,7 +38,14 @@ async fn the_commands_of_the_guide_to_the_http_api_work() {
         answers.push(said);
     }
     assert!(answers.len() >= 10, "{answers:?}");
-    let told = ["\"vault_key\":", "pi_", "run-42-item-8", "\"revoked_at\":", "\"lifted\":"];
+    let told = [
+        "\"vault_key\":",
+        "pi_",
+        "run-42-item-8",
+        "\"last_call_at\":",
+        "\"revoked_at\":",
+        "\"lifted\":",
+    ];
     for told in told {
         assert!(answers.iter().any(|answer| answer.contains(told)), "{told}: {answers:?}");
     }

@@ -157,6 +157,7 @@ pub(super) fn filter(query: ListQuery, reach: Reach) -> Result<CallFilter, Refus
     Ok(CallFilter {
         reach,
         label: query.agent_run_label,
+        label_prefix: None,
         key: query.key_id.as_deref().map(super::keys::key_id).transpose()?,
         vendor: query.vendor,
         idempotency_key: query.idempotency_key,
@@ -176,7 +177,7 @@ pub(super) fn filter(query: ListQuery, reach: Reach) -> Result<CallFilter, Refus
     })
 }
 
-fn instant(text: &str) -> Result<Timestamp, Refusal> {
+pub(super) fn instant(text: &str) -> Result<Timestamp, Refusal> {
     Timestamp::parse(text)
         .ok_or_else(|| invalid("since and until are instants, such as 2026-01-31T12:00:00Z"))
 }

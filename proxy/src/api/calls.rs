@@ -4,6 +4,7 @@ use keybrake_core::{
     call::State,
     ledger::rows::{Call, Verdict},
     money::MicroUsd,
+    report,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -106,7 +107,7 @@ impl From<&Call> for CallRow {
             key_id: call.key.to_string(),
             budget_id: call.budget.to_string(),
             agent_run_label: call.label.as_str().to_owned(),
-            agent: request.context.as_deref().and_then(agent),
+            agent: request.context.as_deref().and_then(report::agent).map(str::to_owned),
             vendor: request.vendor.clone(),
             method: request.method.as_str(),
             path: request.path.clone(),
@@ -134,10 +135,4 @@ impl From<&Call> for CallRow {
             note: call.note.clone(),
         }
     }
-}
-
-/// The agent in a context such as `agent=billing,step=charge`.
-fn agent(context: &str) -> Option<String> {
-    let mut pairs = context.split(',').filter_map(|pair| pair.split_once('='));
-    pairs.find(|(name, _)| name.trim() == "agent").map(|(_, value)| value.trim().to_owned())
 }

@@ -127,6 +127,17 @@ pub(super) enum Verdict {
     Replayed,
 }
 
+/// Why a run stands out.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum ReasonCode {
+    CostAboveUsual,
+    CapHit,
+    Forbidden,
+    ManyReplays,
+    InDoubt,
+}
+
 /// Why a request was refused. What is at the top and in `error` is where vendors' SDKs look for
 /// it; `keybrake` is ours.
 #[derive(ToSchema)]

@@ -14,6 +14,7 @@ mod keys;
 mod metrics;
 mod openapi;
 mod records;
+mod reports;
 mod runs;
 
 use std::{convert::Infallible, sync::Arc};
@@ -68,7 +69,7 @@ pub enum Side {
 /// All routes, by whom they are for, each with its description.
 struct Routes {
     everybody: OpenApiRouter<Arc<App>>,
-    /// A vault key of the scope `audit` reads audit rows wherever vault keys are used.
+    /// A vault key of the scope `audit` reads audit rows and reports wherever vault keys are used.
     auditors: OpenApiRouter<Arc<App>>,
     callers: OpenApiRouter<Arc<App>>,
     admins: OpenApiRouter<Arc<App>>,
@@ -85,7 +86,11 @@ impl Routes {
             auditors: none()
                 .routes(routes!(audit::list))
                 .routes(routes!(audit::show))
-                .routes(routes!(export::export)),
+                .routes(routes!(export::export))
+                .routes(routes!(reports::runs))
+                .routes(routes!(reports::agents))
+                .routes(routes!(reports::vendors))
+                .routes(routes!(reports::anomalies)),
             callers: none().routes(routes!(keys::show_self)),
             admins: none()
                 .routes(routes!(issue::issue, keys::list))

@@ -32,6 +32,7 @@ use super::described::RefusalBody;
         (name = "vault keys", description = "What a run spends with: issue, look, refresh, revoke"),
         (name = "runs", description = "Stopping whole runs by their label"),
         (name = "audit", description = "What was called, what it cost, and who did what"),
+        (name = "reports", description = "What it cost, and what stands out"),
         (name = "API keys", description = "Who may use this API"),
         (name = "operation", description = "Health, metrics and this description"),
     )

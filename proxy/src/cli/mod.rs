@@ -9,6 +9,7 @@ mod doctor;
 mod failure;
 mod key;
 mod page;
+mod report;
 mod run;
 mod sandbox;
 mod serve;
@@ -51,6 +52,9 @@ enum Command {
     /// Read and export the audit log, and resolve calls in doubt.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// What runs, agents and vendors cost, and which runs stand out.
+    #[command(subcommand)]
+    Report(report::Command),
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     ApiKey(api_key::Command),
@@ -88,6 +92,7 @@ pub fn run() -> ExitCode {
             Command::Key(command) => key::run(command).await,
             Command::Run(command) => run::run(command).await,
             Command::Audit(command) => audit::run(command).await,
+            Command::Report(command) => report::run(command).await,
             Command::ApiKey(command) => api_key::run(command).await,
             Command::Doctor { json } => doctor::run(json).await,
             Command::Completions { shell } => {

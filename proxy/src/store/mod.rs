@@ -2,11 +2,12 @@
 //!
 //! [`sqlite`] opens it and applies batches: `load` reads their rows, `save` writes what changed,
 //! `rows` maps rows to columns. [`writer`] gathers the commands that arrive while a batch commits,
-//! and [`reader`] answers questions beside it.
+//! and [`reader`] answers questions beside it, those of `reports` among them.
 
 mod checkpoint;
 mod load;
 pub mod reader;
+pub mod reports;
 mod rows;
 mod save;
 pub mod sqlite;

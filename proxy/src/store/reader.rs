@@ -56,6 +56,8 @@ pub struct CallFilter {
     pub reach: Reach,
     /// Of this run.
     pub label: Option<String>,
+    /// Of runs whose label begins so.
+    pub label_prefix: Option<String>,
     /// Of this vault key.
     pub key: Option<KeyId>,
     /// To this vendor.
@@ -126,7 +128,7 @@ impl Readers {
     }
 
     /// Runs a question on an idle connection, or a new one.
-    fn ask<T>(
+    pub(super) fn ask<T>(
         &self,
         question: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -366,7 +368,7 @@ impl Readers {
 }
 
 /// The filter as SQL. Only fixed text is joined; what a caller gave is bound.
-fn conditions(filter: &CallFilter) -> (String, Vec<Value>) {
+pub(super) fn conditions(filter: &CallFilter) -> (String, Vec<Value>) {
     let text = |text: &Option<String>| text.clone().map(Value::Text);
     let time = |at: Option<Timestamp>| at.map(|at| Value::Integer(at.as_micros()));
     let reach = &filter.reach;
@@ -386,6 +388,7 @@ fn conditions(filter: &CallFilter) -> (String, Vec<Value>) {
         ("instr(k.label, ?) = 1", text(&reach.label_prefix)),
         ("c.vendor IN (SELECT value FROM json_each(?))", vendors),
         ("k.label = ?", text(&filter.label)),
+        ("instr(k.label, ?) = 1", text(&filter.label_prefix)),
         ("c.vault_key = ?", filter.key.map(|key| Value::Integer(key.number()))),
         ("c.vendor = ?", text(&filter.vendor)),
         ("c.idempotency_key = ?", text(&filter.idempotency_key)),

@@ -9,6 +9,7 @@ use keybrake_core::{
     money::MicroUsd,
     policy::{Method, RunLabel, Runs},
     rates::Rate,
+    report::Figures,
     time::Timestamp,
     token::TokenHash,
 };
@@ -32,16 +33,20 @@ pub(super) const CALL: &str = "c.id, c.at, c.vault_key, c.budget, k.label, c.ven
      c.sent_at, c.finished_at, c.vendor_status, c.request_id, c.object_id, c.cap_usage_after, c.note";
 
 /// Reads columns one after the other.
-struct Columns<'a> {
+pub(super) struct Columns<'a> {
     row: &'a Row<'a>,
     next: usize,
 }
 
 impl Columns<'_> {
-    fn get<T: rusqlite::types::FromSql>(&mut self) -> Result<T, StoreError> {
+    pub(super) fn get<T: rusqlite::types::FromSql>(&mut self) -> Result<T, StoreError> {
         let at = self.next;
         self.next += 1;
         Ok(self.row.get(at)?)
+    }
+
+    pub(super) fn count(&mut self) -> Result<u64, StoreError> {
+        u64::try_from(self.get::<i64>()?).map_err(|_| StoreError::Unreadable("a count is negative"))
     }
 
     fn time(&mut self) -> Result<Timestamp, StoreError> {
@@ -150,6 +155,42 @@ pub(super) fn api_key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
         expires_at: columns.maybe_time()?,
         revoked_at: columns.maybe_time()?,
     })
+}
+
+/// What calls come to, in the order that [`figures`] reads, before whatever they are grouped by. The
+/// first parameter is the refusal of what a cap has no room for, the second a JSON array of those of
+/// what is not allowed.
+pub(super) const FIGURES: &str = "count(*) FILTER (WHERE c.verdict = 'allowed'), \
+     count(*) FILTER (WHERE c.verdict = 'replayed'), \
+     count(*) FILTER (WHERE c.verdict = 'denied'), \
+     count(*) FILTER (WHERE c.code = ?1), \
+     count(*) FILTER (WHERE c.code IN (SELECT value FROM json_each(?2))), \
+     count(*) FILTER (WHERE c.state = 'in_doubt'), \
+     sum(CASE c.state WHEN 'settled' THEN c.settled WHEN 'in_doubt' THEN c.hold ELSE 0 END) AS spent, \
+     sum(CASE c.state WHEN 'in_doubt' THEN c.hold ELSE 0 END), \
+     sum(CASE c.state WHEN 'held' THEN c.hold ELSE 0 END), \
+     min(c.at), max(c.at)";
+
+/// Sums of calls, and then the columns that they are grouped by.
+pub(super) fn figures<T>(
+    row: &Row<'_>,
+    group: impl FnOnce(&mut Columns<'_>) -> Result<T, StoreError>,
+) -> Result<(Figures, T), StoreError> {
+    let mut columns = Columns { row, next: 0 };
+    let figures = Figures {
+        allowed: columns.count()?,
+        replayed: columns.count()?,
+        denied: columns.count()?,
+        capped: columns.count()?,
+        forbidden: columns.count()?,
+        in_doubt_calls: columns.count()?,
+        spent: columns.money()?,
+        in_doubt: columns.money()?,
+        held: columns.money()?,
+        first_at: columns.time()?,
+        last_at: columns.time()?,
+    };
+    Ok((figures, group(&mut columns)?))
 }
 
 /// Runs by their label, or by how it begins.

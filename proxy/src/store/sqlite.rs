@@ -23,7 +23,7 @@ use keybrake_core::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use super::{StoreError, checkpoint::Checkpoints, load, rows, save};
+use super::{StoreError, checkpoint::Checkpoints, load, reports, rows, save};
 use crate::metrics::{Metrics, Money};
 
 /// The version of the schema, in `PRAGMA user_version`.
@@ -96,6 +96,7 @@ impl SqliteStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(directory.join(FILE), flags)?;
         connection.set_prepared_statement_cache_capacity(32);
+        reports::add_functions(&connection)?;
         Ok(connection)
     }
 

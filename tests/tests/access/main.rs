@@ -13,6 +13,7 @@ mod export;
 mod handles;
 mod million;
 mod policies;
+mod reports;
 mod roles;
 mod runs;
 

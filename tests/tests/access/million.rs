@@ -11,6 +11,7 @@ use keybrake::store::sqlite::{Durability, SqliteStore};
 use keybrake_tests::{
     API_KEY,
     process::{self, Process},
+    rig::read,
 };
 use reqwest::Response;
 use rusqlite::Connection;
@@ -18,8 +19,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const CALLS: usize = 1_000_000;
-/// Each with its budget and a run of its own.
-const KEYS: usize = 100_000;
+/// Each with its budget and a run of its own: one more than are compared with one another.
+const KEYS: usize = 100_001;
 /// What the peak memory may grow by, in KiB, while all is exported in both formats.
 const GROWTH: u64 = 64 * 1024;
 /// What the database may take of the disk.
@@ -131,9 +132,18 @@ async fn a_million_calls_are_exported_in_a_bounded_part_of_the_memory() {
         "/audit/calls?idempotency_key=none",
         "/audit/calls?vendor_object_id=ch_77",
         "/audit/calls?state=in_doubt",
+        "/reports/runs",
+        "/reports/runs?agent_run_label=run/77",
+        "/reports/agents",
+        "/reports/vendors",
+        "/reports/anomalies?since=2023-11-01T00:00:00Z&vendor=twilio",
         "/vault/keys",
         "/vault/keys?agent_run_label=run/77",
     ] {
         timed(&proxy, path).await;
     }
+    let url = format!("{}/reports/anomalies?since=2023-11-01T00:00:00Z", proxy.url);
+    let answer = read(keybrake_tests::http().get(url).bearer_auth(API_KEY)).await;
+    assert_eq!(answer.status, 400, "{:?}", answer.body);
+    assert!(answer.text("/message").contains("more than 100000 runs to compare"));
 }

@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
 from decimal import Decimal
-from typing import Any, Generic, Literal, TypedDict, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar
 from urllib.parse import quote
 
 from .keys import AuditedCall, KeyStatus, Revocation, VaultKey, instant, some_dollars, some_instant
 from .money import Amount, as_text
+from .reports import AgentReport, Anomaly, Figures, Reason, RunReport, VendorReport
 
 Answer = TypeVar("Answer")
+Row = TypeVar("Row")
 
 
 class Policy(TypedDict, total=False):
@@ -42,6 +45,10 @@ class Ask(Generic[Answer]):
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+
+
+AskForPage: TypeAlias = Callable[[str | None], Ask[tuple[list[Row], str | None]]]
+"""A list, asked for page by page: by the last page's cursor, for the rows and the next cursor."""
 
 
 def issue(
@@ -123,14 +130,89 @@ def status(key: VaultKey | str) -> Ask[KeyStatus]:
     return Ask("GET", _path(key), _status)
 
 
-def calls(filters: Mapping[str, str | None], cursor: str | None) -> Ask[tuple[list[AuditedCall], str | None]]:
-    """A page of audit rows, the newest first, and where the next one begins."""
-    query = {name: text for name, text in {**filters, "cursor": cursor}.items() if text is not None}
+def calls(filters: Mapping[str, str | None]) -> AskForPage[AuditedCall]:
+    """Audit rows, the newest first."""
+    return _pages("/audit/calls", filters, _call)
 
-    def read(page: Mapping[str, Any]) -> tuple[list[AuditedCall], str | None]:
-        return [_call(row) for row in page["data"]], page.get("next_cursor")
 
-    return Ask("GET", "/audit/calls", read, query={**query, "limit": "1000"})
+class ReportFilters(TypedDict, total=False):
+    """Which calls a report adds up: those that fit all of these."""
+
+    label: str
+    label_prefix: str
+    vendor: str
+    since: datetime
+    """First begun at or after this instant."""
+    until: datetime
+    """First begun before this instant."""
+
+
+def report_runs(filters: ReportFilters) -> AskForPage[RunReport]:
+    """What each run cost."""
+    return _pages("/reports/runs", _report_query(filters), _run_report)
+
+
+def report_agents(filters: ReportFilters) -> AskForPage[AgentReport]:
+    """What each agent cost."""
+
+    def read(row: Mapping[str, Any]) -> AgentReport:
+        return AgentReport(agent=row["agent"], runs=row["runs"], figures=_figures(row))
+
+    return _pages("/reports/agents", _report_query(filters), read)
+
+
+def report_vendors(filters: ReportFilters) -> AskForPage[VendorReport]:
+    """What each vendor cost on each day."""
+
+    def read(row: Mapping[str, Any]) -> VendorReport:
+        day = date.fromisoformat(row["day"])
+        return VendorReport(day=day, vendor=row["vendor"], figures=_figures(row))
+
+    return _pages("/reports/vendors", _report_query(filters), read)
+
+
+def report_anomalies(filters: ReportFilters) -> AskForPage[Anomaly]:
+    """Which runs stand out."""
+
+    def read(row: Mapping[str, Any]) -> Anomaly:
+        reasons = tuple(Reason(code=reason["code"], why=reason["why"]) for reason in row["reasons"])
+        return Anomaly(run=_run_report(row), reasons=reasons)
+
+    return _pages("/reports/anomalies", _report_query(filters), read)
+
+
+def _report_query(filters: ReportFilters) -> Mapping[str, str | None]:
+    known = ReportFilters.__annotations__
+    for name in filters:
+        if name not in known:
+            raise TypeError(f"a report has no filter {name!r}, but {', '.join(known)}")
+    since, until = filters.get("since"), filters.get("until")
+    return {
+        "agent_run_label": filters.get("label"),
+        "label_prefix": filters.get("label_prefix"),
+        "vendor": filters.get("vendor"),
+        "since": None if since is None else _utc(since),
+        "until": None if until is None else _utc(until),
+    }
+
+
+def _utc(at: datetime) -> str:
+    if at.tzinfo is None:
+        raise ValueError("since and until have a time zone, such as datetime.now(timezone.utc)")
+    return at.astimezone(timezone.utc).isoformat()
+
+
+def _pages(
+    path: str, filters: Mapping[str, str | None], read_row: Callable[[Mapping[str, Any]], Row]
+) -> AskForPage[Row]:
+    def read(page: Mapping[str, Any]) -> tuple[list[Row], str | None]:
+        return [read_row(row) for row in page["data"]], page.get("next_cursor")
+
+    def ask(cursor: str | None) -> Ask[tuple[list[Row], str | None]]:
+        asked = {**filters, "cursor": cursor, "limit": "1000"}
+        return Ask("GET", path, read, query={name: text for name, text in asked.items() if text is not None})
+
+    return ask
 
 
 def call(call_id: str) -> Ask[AuditedCall]:
@@ -222,3 +304,23 @@ def _call(row: Mapping[str, Any]) -> AuditedCall:
         at=some_instant(row.get("at")),
         row=row,
     )
+
+
+def _figures(row: Mapping[str, Any]) -> Figures:
+    return Figures(
+        allowed=row["allowed"],
+        replayed=row["replayed"],
+        denied=row["denied"],
+        capped=row["capped"],
+        forbidden=row["forbidden"],
+        in_doubt_calls=row["in_doubt_calls"],
+        spent=Decimal(row["spent_usd"]),
+        in_doubt=Decimal(row["in_doubt_usd"]),
+        held=Decimal(row["held_usd"]),
+        first_call_at=instant(row["first_call_at"]),
+        last_call_at=instant(row["last_call_at"]),
+    )
+
+
+def _run_report(row: Mapping[str, Any]) -> RunReport:
+    return RunReport(label=row["agent_run_label"], agent=row["agent"], figures=_figures(row))

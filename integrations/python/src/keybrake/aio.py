@@ -6,18 +6,24 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
 from . import _audit, _http, _settings, _wire
-from ._wire import Policy
+from ._wire import Policy, ReportFilters
 from .client import PAUSES
 from .errors import KeybrakeError
 from .keys import AuditedCall, Charge, KeyStatus, Revocation, VaultKey
 from .money import Amount
+from .reports import AgentReport, Anomaly, RunReport, VendorReport
+
+if TYPE_CHECKING:
+    # In `typing` since Python 3.11.
+    from typing_extensions import Unpack
 
 Answer = TypeVar("Answer")
+Row = TypeVar("Row")
 
 
 class AsyncKeybrake:
@@ -111,7 +117,7 @@ class AsyncKeybrake:
         """As `Keybrake.call`."""
         return await self._do(_wire.call(call_id))
 
-    async def calls(
+    def calls(
         self,
         *,
         label: str | None = None,
@@ -126,18 +132,37 @@ class AsyncKeybrake:
         filters = _audit.filters(
             label, key_id, vendor, idempotency_key, vendor_object_id, state=state, verdict=verdict
         )
-        cursor: str | None = None
-        while True:
-            page, cursor = await self._do(_wire.calls(filters, cursor))
-            for row in page:
-                yield row
-            if cursor is None:
-                return
+        return self._pages(_wire.calls(filters))
+
+    def report_runs(self, **filters: Unpack[ReportFilters]) -> AsyncIterator[RunReport]:
+        """As `Keybrake.report_runs`."""
+        return self._pages(_wire.report_runs(filters))
+
+    def report_agents(self, **filters: Unpack[ReportFilters]) -> AsyncIterator[AgentReport]:
+        """As `Keybrake.report_agents`."""
+        return self._pages(_wire.report_agents(filters))
+
+    def report_vendors(self, **filters: Unpack[ReportFilters]) -> AsyncIterator[VendorReport]:
+        """As `Keybrake.report_vendors`."""
+        return self._pages(_wire.report_vendors(filters))
+
+    def report_anomalies(self, **filters: Unpack[ReportFilters]) -> AsyncIterator[Anomaly]:
+        """As `Keybrake.report_anomalies`."""
+        return self._pages(_wire.report_anomalies(filters))
 
     async def already_charged(self, idempotency_key: str, *, vendor: str = "stripe") -> Charge | None:
         """As `Keybrake.already_charged`: a call in doubt raises `OutcomeUnknown`."""
         rows = [row async for row in self.calls(idempotency_key=idempotency_key, vendor=vendor)]
         return _audit.charge_in(rows, idempotency_key)
+
+    async def _pages(self, ask: _wire.AskForPage[Row]) -> AsyncIterator[Row]:
+        cursor: str | None = None
+        while True:
+            page, cursor = await self._do(ask(cursor))
+            for row in page:
+                yield row
+            if cursor is None:
+                return
 
     async def _do(self, ask: _wire.Ask[Answer]) -> Answer:
         for pause in (*PAUSES, None):

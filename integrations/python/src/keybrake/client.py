@@ -6,17 +6,23 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
 from . import _audit, _http, _settings, _wire
-from ._wire import Policy
+from ._wire import Policy, ReportFilters
 from .errors import KeybrakeError
 from .keys import AuditedCall, Charge, KeyStatus, Revocation, VaultKey
 from .money import Amount
+from .reports import AgentReport, Anomaly, RunReport, VendorReport
+
+if TYPE_CHECKING:
+    # In `typing` since Python 3.11.
+    from typing_extensions import Unpack
 
 Answer = TypeVar("Answer")
+Row = TypeVar("Row")
 
 PAUSES = (0.1, 0.4)
 """Seconds before the second and the third try. Only what may be repeated is sent here at all."""
@@ -163,12 +169,35 @@ class Keybrake:
         filters = _audit.filters(
             label, key_id, vendor, idempotency_key, vendor_object_id, state=state, verdict=verdict
         )
-        cursor: str | None = None
-        while True:
-            page, cursor = self._do(_wire.calls(filters, cursor))
-            yield from page
-            if cursor is None:
-                return
+        return self._pages(_wire.calls(filters))
+
+    def report_runs(self, **filters: Unpack[ReportFilters]) -> Iterator[RunReport]:
+        """What each run cost, by those of its calls that fit all filters: the costliest first.
+
+        It is asked for by pages of 1,000 rows. A row that moves while calls are made can come twice, or
+        not at all: where that matters, ask for a time that is over with `until`.
+
+        Args:
+            filters: `label`, `label_prefix`, `vendor`, and `since` and `until`: calls first begun from
+                one instant on and before another.
+        """
+        return self._pages(_wire.report_runs(filters))
+
+    def report_agents(self, **filters: Unpack[ReportFilters]) -> Iterator[AgentReport]:
+        """What each agent cost, with the filters of `report_runs`: the costliest first."""
+        return self._pages(_wire.report_agents(filters))
+
+    def report_vendors(self, **filters: Unpack[ReportFilters]) -> Iterator[VendorReport]:
+        """What each vendor cost on each day, with the filters of `report_runs`: the last day first."""
+        return self._pages(_wire.report_vendors(filters))
+
+    def report_anomalies(self, **filters: Unpack[ReportFilters]) -> Iterator[Anomaly]:
+        """Which runs stand out and why, with the filters of `report_runs`: the costliest first.
+
+        Without `since`: of the seven days before `until`, or before now. All runs are compared, also
+        where a label asks for few.
+        """
+        return self._pages(_wire.report_anomalies(filters))
 
     def already_charged(self, idempotency_key: str, *, vendor: str = "stripe") -> Charge | None:
         """What a call under this idempotency key has charged, or `None` where it charged nothing.
@@ -182,6 +211,14 @@ class Keybrake:
         """
         rows = self.calls(idempotency_key=idempotency_key, vendor=vendor)
         return _audit.charge_in(rows, idempotency_key)
+
+    def _pages(self, ask: _wire.AskForPage[Row]) -> Iterator[Row]:
+        cursor: str | None = None
+        while True:
+            page, cursor = self._do(ask(cursor))
+            yield from page
+            if cursor is None:
+                return
 
     def _do(self, ask: _wire.Ask[Answer]) -> Answer:
         for pause in (*PAUSES, None):
