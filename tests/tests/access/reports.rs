@@ -65,8 +65,8 @@ async fn a_run_cost_what_its_budgets_say_in_all_states_of_its_money() {
     assert_eq!(charge(&rig, &other, "paid", 100, "agent=biller").await, 200);
     assert_eq!(charge(&rig, &other, "paid", 100, "agent=biller").await, 200);
     assert_eq!(charge(&rig, &other, "capped", 9_000, "agent=biller").await, 429);
-    let declined = "amount=700&currency=usd&source=tok_chargeDeclined";
-    assert_eq!(read(rig.post(&other, "/v1/charges", "declined", declined)).await.status, 402);
+    let unknown = "amount=700&currency=usd&customer=cus_none";
+    assert_eq!(read(rig.post(&other, "/v1/charges", "unknown", unknown)).await.status, 400);
     let forbidden = read(rig.post(&other, "/v2/core/accounts", "forbidden", "")).await;
     assert_eq!(forbidden.status, 403, "{:?}", forbidden.body);
     rig.sandbox.set_faults(Faults { answer_lost: CERTAIN, ..Faults::default() }).unwrap();
@@ -104,7 +104,7 @@ async fn a_run_cost_what_its_budgets_say_in_all_states_of_its_money() {
     let codes = |row: &Value| members(row["reasons"].as_array().unwrap(), ["code"]).concat();
     assert_eq!(codes(&anomalies[0]), ["cap_hit", "forbidden", "in_doubt"]);
     assert_eq!(anomalies[0]["reasons"][0]["why"], "its cap refused 1 call");
-    let released = rig.calls("idempotency_key=declined").await;
+    let released = rig.calls("idempotency_key=unknown").await;
     assert_eq!(released[0]["state"], "released", "what counts for nothing is there too");
     rig.sandbox.hold(false);
     assert_eq!(held.await.unwrap().unwrap().status(), 200);
