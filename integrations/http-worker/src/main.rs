@@ -21,6 +21,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+/// A request allocates on one thread and frees on another: this allocator is measurably faster at it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Serves Keybrake's activities to engines that call over HTTP.
 ///
 /// The proxy is found by `KEYBRAKE_URL`, and asked with `KEYBRAKE_API_KEY` (role issuer) and

@@ -8,14 +8,14 @@ use std::{
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, Bytes},
     http::{Request, StatusCode},
 };
-use futures_util::{StreamExt, future::join_all, stream};
+use futures_util::{StreamExt, stream};
 use keybrake_client::{IdempotencyKey, Keybrake, Settings as Proxy, Spender, charge::Charge};
 use keybrake_http_worker::{
     auth::wall_clock,
-    inngest::{App, Function, FunctionError, Run, Settings, routes},
+    inngest::{App, Function, FunctionError, Run, Settings, all, routes},
 };
 use keybrake_tests::{
     API_KEY,
@@ -35,6 +35,10 @@ const STEPS: usize = 1_000;
 /// How many the executor asks for at once.
 const AT_ONCE: usize = 50;
 const ROUNDS: usize = 3;
+
+/// What the worker allocates with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -120,7 +124,7 @@ async fn parallel(run: Run, charges: Option<Charges>) -> Result<Value, FunctionE
             }
         })
     });
-    let ended = join_all(steps).await;
+    let ended = all(steps).await;
     Ok(json!(ended.iter().filter(|ended| ended.is_ok()).count()))
 }
 
@@ -193,6 +197,7 @@ async fn serve(
 async fn alone(mut router: Router, event: &Value) -> Outcome {
     let ctx = json!({"run_id": "01BENCH", "disable_immediate_execution": true});
     let body = json!({"ctx": ctx, "event": event, "events": [event], "steps": {}}).to_string();
+    let body = Bytes::from(body);
     for item in 0..STEPS {
         let step = hex::encode(Sha1::digest(format!("charge-{item}")));
         let uri = format!("/api/inngest?fnId=bench-empty&stepId={step}");

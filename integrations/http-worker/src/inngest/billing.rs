@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 
-use futures_util::future::join_all;
 use keybrake_client::{
     Customers, Failure, Summary,
     charge::{Charge, Customer},
@@ -20,7 +19,7 @@ use super::{
     event::Event,
     function::{Function, FunctionError, Run},
     replay::MOST_STEPS,
-    step::{Pending, StepError},
+    step::{Pending, StepError, all},
 };
 use crate::activities::{Activities, Activity};
 
@@ -133,7 +132,7 @@ async fn charge_all(
             })
         })
     });
-    let ended = join_all(steps).await;
+    let ended = all(steps).await;
     let mut summary = Summary::default();
     for (ended, charge) in ended.into_iter().zip(charges) {
         let failed = ended.err().map(report_of);
@@ -227,7 +226,7 @@ async fn fan_out(run: Run, activities: Activities, child: String) -> Result<Valu
         }
         run.step.invoke(&format!("run-{index}"), &child, &data)
     });
-    let ended: Vec<Value> = join_all(runs)
+    let ended: Vec<Value> = all(runs)
         .await
         .into_iter()
         .map(|ended| {

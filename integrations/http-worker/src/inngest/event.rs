@@ -1,30 +1,21 @@
 //! The event that began a run.
 
+use std::collections::BTreeMap;
+
 use keybrake_client::{Failure, input};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-/// An event, `{"name", "data", …}`, of which nothing is read until it is asked for.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+/// An event, `{"name", "data", …}`, whose members are not read until they are asked for.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(transparent)]
-pub struct Event(Box<RawValue>);
-
-#[derive(Deserialize)]
-struct Named {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct WithData<'a> {
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-}
+pub struct Event(Option<BTreeMap<String, Box<RawValue>>>);
 
 impl Event {
     /// What happened, such as `billing/subscription.process`.
     #[must_use]
     pub fn name(&self) -> Option<String> {
-        input::read_raw(&self.0).ok().map(|Named { name }| name)
+        serde_json::from_str(self.member("name")?.get()).ok()
     }
 
     /// What it says of that. Without data: an empty object.
@@ -32,21 +23,14 @@ impl Event {
     /// # Errors
     /// `InvalidInput` with the path of what is not as it must be.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        if !input::is_object(&self.0) {
-            return Err(Failure::invalid_input("event", "is not an object"));
-        }
-        match serde_json::from_str(self.0.get()) {
-            Ok(WithData { data: Some(data) }) => input::read_raw(data),
-            Ok(WithData { data: None }) => input::read(serde_json::json!({})),
-            Err(_) => Err(Failure::invalid_input("event.data", "is there twice")),
+        match self.member("data").filter(|data| data.get() != "null") {
+            Some(data) => input::read_raw(data),
+            None => input::read(serde_json::json!({})),
         }
     }
-}
 
-/// No event.
-impl Default for Event {
-    fn default() -> Self {
-        Self(RawValue::NULL.to_owned())
+    fn member(&self, name: &str) -> Option<&RawValue> {
+        self.0.as_ref()?.get(name).map(AsRef::as_ref)
     }
 }
 
@@ -83,12 +67,11 @@ mod tests {
             (r#"{"data": [5]}"#, "input: is not an object"),
             (r#"{"data": null}"#, "input: missing field `amount`"),
             (r#"{"name": "a"}"#, "input: missing field `amount`"),
-            (r#"{"data": {"amount": 5}, "data": {}}"#, "event.data: is there twice"),
-            (r#"["a", {"amount": 5}]"#, "event: is not an object"),
-            ("null", "event: is not an object"),
+            ("null", "input: missing field `amount`"),
         ] {
             let failure = event(text).data::<Data>().unwrap_err();
             assert!(failure.told().message.starts_with(told), "{text}: {failure}");
         }
+        assert!(serde_json::from_str::<Event>(r#"["a", {"amount": 5}]"#).is_err());
     }
 }

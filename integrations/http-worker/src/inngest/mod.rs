@@ -7,7 +7,7 @@
 //!
 //! A function is an async body that awaits steps and nothing else. It runs from its beginning on each
 //! request; a step that the server knows is answered from what it knows, so that only what is new is
-//! done. `join_all` over steps makes them parallel.
+//! done. [`all`] makes steps parallel.
 
 mod answer;
 mod api;
@@ -24,4 +24,4 @@ pub use event::Event;
 pub use function::{Function, FunctionError, Run};
 pub use serve::{App, PATH, routes};
 pub use settings::{Mode, Settings};
-pub use step::{StepError, Steps};
+pub use step::{StepError, Steps, all};

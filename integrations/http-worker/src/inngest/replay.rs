@@ -135,15 +135,13 @@ impl Wake for Woken {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::future::join_all;
-
-    use super::*;
+    use super::{super::step::all, *};
 
     async fn replayed(steps: usize) -> Came {
         let function = Function::new("f", "e", move |run: Run| async move {
             let steps = (0..steps)
                 .map(|step| run.step.run(&step.to_string(), move || async move { Ok(step) }));
-            join_all(steps).await;
+            all(steps).await;
             Ok(Value::Null)
         });
         let event = Event::default();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, Bytes},
     extract::{Query, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::Response,
@@ -138,14 +138,14 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 
 impl App {
     /// The request's headers and body, where it comes from Inngest.
-    async fn signed(&self, request: Request) -> Result<(HeaderMap, Vec<u8>), Response> {
+    async fn signed(&self, request: Request) -> Result<(HeaderMap, Bytes), Response> {
         let (parts, body) = body_of(request).await?;
         let signature = text(&parts.headers, SIGNATURE);
         // The dev server's requests carry no signature, and a page's must not pass for them.
         if not_a_page(&parts.headers).is_ok()
             && self.settings.is_signed(signature.as_deref(), &body)
         {
-            return Ok((parts.headers, body.to_vec()));
+            return Ok((parts.headers, body));
         }
         // Without a sign of what is served here.
         let body = Body::from(json!({"message": "Unauthorized"}).to_string());

@@ -7,9 +7,11 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
-    future::{Future, pending},
+    future::Future,
+    hash::{BuildHasherDefault, Hasher},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -19,8 +21,33 @@ use serde_json::{Value, json, value::RawValue};
 use sha1::{Digest, Sha1};
 
 type Work = Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send>>;
-/// A step's result, once the server knows it.
-pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StepError>> + Send>>;
+
+/// A step's result, once the server knows it: it is here at once, or never in this replay.
+#[derive(Debug)]
+#[must_use = "a step is awaited, so that the body goes on once it is done"]
+pub struct Pending<T>(Option<Result<T, StepError>>);
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T, StepError>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.take().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+// The result is not pinned: it is only taken out.
+impl<T> Unpin for Pending<T> {}
+
+/// Steps in parallel: all are begun before one is awaited. For branches of several steps each take
+/// `futures_util::future::join_all`.
+pub async fn all<T>(steps: impl IntoIterator<Item = Pending<T>>) -> Vec<Result<T, StepError>> {
+    let steps: Vec<_> = steps.into_iter().collect();
+    let mut ended = Vec::new();
+    for step in steps {
+        ended.push(step.await);
+    }
+    ended
+}
 
 /// A step that failed for good, as the body sees it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -39,17 +66,32 @@ pub struct StepError {
 pub struct Steps(Arc<Mutex<Inner>>);
 
 struct Inner {
-    memo: HashMap<Hash, Box<RawValue>>,
+    memo: ByHash<Box<RawValue>>,
     /// The one step that is wanted. Others that are not known are not even prepared then: a body of
     /// a thousand steps is replayed for each of them.
     wanted: Option<Hash>,
     /// How often the step with this identity came, by that of its first time.
-    counts: HashMap<Hash, u32>,
+    counts: ByHash<u32>,
     found: Vec<Found>,
 }
 
 /// A step's identity.
 type Hash = [u8; 20];
+type ByHash<T> = HashMap<Hash, T, BuildHasherDefault<FirstBytes>>;
+
+/// Hashes what is a hash already.
+#[derive(Default)]
+struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= bytes.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// A step of which the server does not know yet.
 pub(super) struct Found {
@@ -74,7 +116,7 @@ impl Steps {
         Self(Arc::new(Mutex::new(Inner {
             memo: memo.collect(),
             wanted: wanted.and_then(read_hash),
-            counts: HashMap::new(),
+            counts: ByHash::default(),
             found: Vec::new(),
         })))
     }
@@ -96,7 +138,6 @@ impl Steps {
     }
 
     /// Waits.
-    #[must_use]
     pub fn sleep(&self, id: &str, time: Duration) -> Pending<()> {
         let kind = || Kind::Ask {
             op: "Sleep",
@@ -108,7 +149,6 @@ impl Steps {
 
     /// Waits for an event, and gives it, or nothing where it does not come in time. With `matching`,
     /// such as `data.run_id`, that member of it must be the same as in the event that began the run.
-    #[must_use]
     pub fn wait_for_event(
         &self,
         id: &str,
@@ -125,14 +165,13 @@ impl Steps {
     }
 
     /// Has another function run with this data, and gives what it returned.
-    #[must_use]
     pub fn invoke(&self, id: &str, function_id: &str, data: &Value) -> Pending<Value> {
         let opts = json!({"payload": {"data": data}, "function_id": function_id});
         let kind = || Kind::Ask { op: "InvokeFunction", name: None, opts };
         self.known_or(id, kind, read)
     }
 
-    fn known_or<T: Send + 'static>(
+    fn known_or<T>(
         &self,
         id: &str,
         kind: impl FnOnce() -> Kind,
@@ -140,23 +179,20 @@ impl Steps {
     ) -> Pending<T> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.wanted.is_some() && !inner.found.is_empty() {
-            return Box::pin(pending());
+            return Pending(None);
         }
         let (hash, index) = inner.identity(id);
         let is_wanted = inner.wanted == Some(hash);
         let memo = if is_wanted { None } else { inner.memo.remove(&hash) };
         match memo.as_deref().map(Memo::from) {
-            Some(Memo::Done(data)) => {
-                let read = read(data);
-                Box::pin(async move { read })
-            }
-            Some(Memo::Failed(error)) => Box::pin(async move { Err(error) }),
+            Some(Memo::Done(data)) => Pending(Some(read(data))),
+            Some(Memo::Failed(error)) => Pending(Some(Err(error))),
             Some(Memo::Unfinished) | None => {
                 if is_wanted || inner.wanted.is_none() {
                     let (hash, id) = (hex::encode(hash), id.to_owned());
                     inner.found.push(Found { hash, id, index, kind: kind() });
                 }
-                Box::pin(pending())
+                Pending(None)
             }
         }
     }
