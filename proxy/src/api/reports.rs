@@ -22,7 +22,8 @@ use super::{
 use crate::{
     app::App,
     store::{
-        reader::CallFilter,
+        StoreError,
+        reader::{CallFilter, Readers},
         reports::{AgentFigures, Part, VendorFigures},
     },
 };
@@ -240,6 +241,19 @@ impl From<Reason> for ShownReason {
     }
 }
 
+/// A page of sums as they are shown.
+async fn page_of<F: Send + 'static, T: From<F> + Serialize>(
+    app: &App,
+    headers: &HeaderMap,
+    query: InQuery<ReportQuery>,
+    sums: fn(&Readers, &CallFilter, Part) -> Result<Vec<F>, StoreError>,
+) -> Answer {
+    let asked = asked(app, headers, query).await?;
+    let (filter, part) = (asked.filter.clone(), asked.part());
+    let found = app.read(move |readers| sums(readers, &filter, part)).await?;
+    Ok(answer(200, asked.page(found.into_iter().map(T::from).collect())))
+}
+
 /// What each run cost
 ///
 /// Those that spent most first.
@@ -254,10 +268,7 @@ pub(super) async fn runs(
     headers: HeaderMap,
     query: InQuery<ReportQuery>,
 ) -> Answer {
-    let asked = asked(&app, &headers, query).await?;
-    let (filter, part) = (asked.filter.clone(), asked.part());
-    let found = app.read(move |readers| readers.runs(&filter, part)).await?;
-    Ok(answer(200, asked.page(found.into_iter().map(RunReport::from).collect())))
+    page_of::<_, RunReport>(&app, &headers, query, Readers::runs).await
 }
 
 /// What each agent cost
@@ -274,10 +285,7 @@ pub(super) async fn agents(
     headers: HeaderMap,
     query: InQuery<ReportQuery>,
 ) -> Answer {
-    let asked = asked(&app, &headers, query).await?;
-    let (filter, part) = (asked.filter.clone(), asked.part());
-    let found = app.read(move |readers| readers.agents(&filter, part)).await?;
-    Ok(answer(200, asked.page(found.into_iter().map(AgentReport::from).collect())))
+    page_of::<_, AgentReport>(&app, &headers, query, Readers::agents).await
 }
 
 /// What each vendor cost on each day
@@ -297,10 +305,7 @@ pub(super) async fn vendors(
     headers: HeaderMap,
     query: InQuery<ReportQuery>,
 ) -> Answer {
-    let asked = asked(&app, &headers, query).await?;
-    let (filter, part) = (asked.filter.clone(), asked.part());
-    let found = app.read(move |readers| readers.vendors(&filter, part)).await?;
-    Ok(answer(200, asked.page(found.into_iter().map(VendorReport::from).collect())))
+    page_of::<_, VendorReport>(&app, &headers, query, Readers::vendors).await
 }
 
 /// Which runs stand out
