@@ -165,6 +165,10 @@ fn tables_and_help_fit_a_terminal_of_80_columns() {
             assert_eq!(id.len(), "call_0000000000000".len(), "an id is broken in two: {shown}");
         }
     }
+    let runs = running.at_a_terminal("report runs");
+    // Allowed, replayed, denied.
+    let has_figures = |line: &str| line.split_whitespace().rev().take(3).eq(["0", "0", "3"]);
+    assert!(runs.lines().any(has_figures), "{runs}");
     for command in commands(&[]) {
         for line in running.at_a_terminal(&format!("{} --help", command.join(" "))).lines() {
             assert!(line.chars().count() <= 80, "{command:?}: {line}");

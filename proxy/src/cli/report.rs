@@ -52,7 +52,7 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
                 "agent",
                 "spent_usd",
                 "held_usd",
-                "calls",
+                "allowed",
                 "replayed",
                 "denied",
             ];
